@@ -1,0 +1,162 @@
+"""Every setting of the engine: typed, frozen, read once. The only file that reads the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+PREFIX = "ENGINE_"
+UNPREFIXED = {
+    "DATABASE_URL": "database_url",
+    "REDIS_URL": "redis_url",
+    "OPENAI_API_KEY": "openai_api_key",
+    "OPENAI_BASE_URL": "openai_base_url",
+}
+SECRET_CHARS_MIN = 32
+
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class SettingsError(ValueError):
+    """A setting is missing or wrong; the message names the variable and says what to do."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings. A field `x_y` is read from `ENGINE_X_Y`, but for the four names everyone knows."""
+
+    mode: Literal["development", "production"] = "development"
+    data_dir: Path = Path(".data")
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    public_url: str = ""
+    """Where browsers reach the engine, e.g. https://interviews.example.org; empty means http://host:port."""
+    allowed_origins: tuple[str, ...] = ()
+    """Further exact origins (scheme://host[:port]) whose pages may call; the public URL's is always one."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses whose X-Forwarded-For is believed."""
+
+    database_url: str = ""
+    redis_url: str = ""
+    postgres_pool_size: Count = 8
+    redis_pool_size: Count = 64
+
+    secret_key: str = ""
+    """At least 32 characters. Signs tokens and keys the hashes of codes; kept outside the database."""
+    access_ttl_seconds: Count = 900
+    refresh_ttl_seconds: Count = 30 * 86_400
+    google_client_id: str = ""
+    google_issuer_url: str = "https://accounts.google.com"
+    google_jwks_url: str = "https://www.googleapis.com/oauth2/v3/certs"
+
+    mail_from: str = "interviews@localhost"
+    smtp_host: str = ""
+    """Empty: mail goes to the console and the development mailbox, which production refuses."""
+    smtp_port: Annotated[int, Meta(ge=1, le=65535)] = 587
+    smtp_user: str = ""
+    smtp_password: str = ""
+    smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
+
+    packs_dir: Path | None = None
+    """More question packs beside those that ship."""
+
+    judge: Literal["auto", "openai", "offline"] = "auto"
+    """`auto`: openai when there is a key or a base URL, else offline."""
+    judge_fallback: Literal["offline", "fail"] = "offline"
+    openai_api_key: str = ""
+    openai_base_url: str = ""
+    openai_model: str = "gpt-5-mini"
+    judge_call_seconds: Seconds = 30.0
+    judge_job_seconds: Seconds = 120.0
+    judge_calls_parallel: Count = 4
+
+    lease_seconds: Seconds = 15.0
+    """How long a worker may be silent before another takes its evaluation."""
+    heartbeat_seconds: Seconds = 20.0
+    heartbeat_grace_seconds: Seconds = 10.0
+    drain_seconds: Seconds = 10.0
+
+    @property
+    def base_url(self) -> str:
+        """Where browsers reach the engine, without a slash at the end."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The exact origins whose pages may call."""
+        return frozenset({self.base_url, *self.allowed_origins})
+
+    @property
+    def production(self) -> bool:
+        return self.mode == "production"
+
+    @property
+    def judge_name(self) -> Literal["openai", "offline"]:
+        """Which judge `auto` comes to."""
+        if self.judge != "auto":
+            return self.judge
+        return "openai" if self.openai_api_key or self.openai_base_url else "offline"
+
+
+def _variable(field: str) -> str:
+    return next((name for name, to in UNPREFIXED.items() if to == field), PREFIX + field.upper())
+
+
+def load_settings(environ: Mapping[str, str] | None = None, **changes: Any) -> Settings:
+    """Read the settings from `environ` (default: the process's own); `changes` win.
+
+    Raises SettingsError that names the variable, for a wrong value and for an unknown ENGINE_ name.
+    """
+    environ = os.environ if environ is None else environ
+    known = {_variable(field): field for field in Settings.__struct_fields__}
+    read: dict[str, Any] = {}
+    for variable, value in environ.items():
+        if variable in known and value != "":
+            field = known[variable]
+            read[field] = value.replace(",", " ").split() if field in LISTS else value
+        elif variable.startswith(PREFIX) and variable not in known and variable not in OF_OTHERS:
+            raise SettingsError(f"{variable} is not a setting of the engine (see `engine settings`)")
+    try:
+        settings = msgspec.convert({**read, **changes}, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_explain(str(error))) from None
+    _check_production(settings)
+    return settings
+
+
+LISTS = frozenset({"allowed_origins", "trusted_proxies"})
+OF_OTHERS = frozenset({"ENGINE_PG_BINDIR", "ENGINE_REDIS_BIN"})
+"""Where `embedded` looks for other server binaries; read through `binaries()` below."""
+
+
+def binaries(environ: Mapping[str, str] | None = None) -> tuple[Path | None, Path | None]:
+    """(folder of initdb and postgres, the redis or valkey server), where the user names them."""
+    environ = os.environ if environ is None else environ
+    postgres, redis = environ.get("ENGINE_PG_BINDIR"), environ.get("ENGINE_REDIS_BIN")
+    return (Path(postgres) if postgres else None, Path(redis) if redis else None)
+
+
+def _explain(error: str) -> str:
+    what, _, where = error.partition(" - at `$.")
+    field = where.rstrip("`").split("[")[0]
+    return f"{_variable(field)}: {what}" if field else error
+
+
+def _check_production(settings: Settings) -> None:
+    if not settings.production:
+        return
+    if len(settings.secret_key) < SECRET_CHARS_MIN:
+        raise SettingsError(
+            f"ENGINE_SECRET_KEY: production needs at least {SECRET_CHARS_MIN} characters; "
+            "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+        )
+    if not settings.smtp_host:
+        raise SettingsError("ENGINE_SMTP_HOST: production sends codes by SMTP; the development mailbox is refused")
+    for field in ("database_url", "redis_url", "public_url"):
+        if not getattr(settings, field):
+            raise SettingsError(f"{_variable(field)}: production needs it")
