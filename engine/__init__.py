@@ -1,0 +1,1 @@
+"""The interview engine: timed mock system-design interviews over one WebSocket."""

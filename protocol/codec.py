@@ -1,0 +1,174 @@
+"""Bytes to messages and back. The only place that knows JSON and MessagePack, and the first to say no."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from protocol import events
+from protocol.codes import Refuse
+from protocol.messages import EVENT_FRAMES, Command, EventFrame, EventToClient, Frame, FromClient, ToClient
+from protocol.words import FRAME_BYTES_MAX, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, Fence, Value
+
+Encoding = Literal["json", "msgpack"]
+ENCODINGS: dict[str, Encoding] = {SUBPROTOCOL_JSON: "json", SUBPROTOCOL_MSGPACK: "msgpack"}
+DEPTH_MAX = 32
+ID_CHARS_MAX = 64
+
+
+class BadFrame(ValueError):
+    """These bytes are not a frame: `refuse` says which refusal, `at` where in the frame, `id` whose."""
+
+    def __init__(self, refuse: Refuse, message: str = "", at: str | None = None, id: str | None = None) -> None:
+        super().__init__(message or refuse.value.message)
+        self.refuse, self.at, self.id = refuse, at, id
+
+
+class FencedCommand(Value, kw_only=True):
+    """A command over REST: the frame itself, and the fence that gives the right to write."""
+
+    fence: Fence | None = None
+
+
+_from_client: dict[Encoding, Callable[[bytes], Any]] = {
+    "json": msgspec.json.Decoder(FromClient).decode,
+    "msgpack": msgspec.msgpack.Decoder(FromClient).decode,
+}
+_to_client: dict[Encoding, Callable[[bytes], Any]] = {
+    "json": msgspec.json.Decoder(ToClient).decode,
+    "msgpack": msgspec.msgpack.Decoder(ToClient).decode,
+}
+_encode: dict[Encoding, Callable[[Any], bytes]] = {
+    "json": msgspec.json.Encoder().encode,
+    "msgpack": msgspec.msgpack.Encoder().encode,
+}
+_event = msgspec.json.Decoder(EventToClient)
+_command = msgspec.json.Decoder(Command)
+_fence = msgspec.json.Decoder(FencedCommand)
+CLIENT_TYPES = frozenset(frame.__struct_config__.tag for frame in get_args(FromClient))
+
+
+def decode(data: bytes, encoding: Encoding = "json", *, bytes_max: int = FRAME_BYTES_MAX) -> FromClient:
+    """A client's frame from bytes. Raises BadFrame: too large, not JSON, repeated keys, bad text, wrong shape."""
+    if len(data) > bytes_max:
+        raise BadFrame(Refuse.TOO_LARGE, f"A frame may have {bytes_max} bytes.")
+    frame: FromClient = _checked(data, _from_client[encoding], encoding)
+    return frame
+
+
+def decode_command(data: bytes) -> tuple[Command, Fence | None]:
+    """A command and its fence from the body of a REST request. Raises BadFrame as `decode` does."""
+    command: Command = _checked(data, _command.decode, "json")
+    return command, _fence.decode(data).fence
+
+
+def encode(frame: Frame, encoding: Encoding = "json") -> bytes:
+    """A frame as bytes."""
+    return _encode[encoding](frame)
+
+
+def decode_event(data: bytes) -> EventFrame:
+    """An event as live and record hold it (always JSON), back as a frame."""
+    return _event.decode(data)
+
+
+def decode_to_client(data: bytes, encoding: Encoding = "json") -> ToClient:
+    """A server's frame from bytes, for clients in Python."""
+    frame: ToClient = _to_client[encoding](data)
+    return frame
+
+
+def event_bytes(data: bytes, encoding: Encoding = "json", *, live: bool = False) -> bytes:
+    """A stored event as one client gets it: byte for byte the same each time, but for the mark "live"."""
+    if live:
+        data = data[:-1] + b',"durable":"live"}'
+    return data if encoding == "json" else _encode[encoding](_event.decode(data))
+
+
+def canonical(body: Value) -> bytes:
+    """The bytes of a command's body by which two commands are the same."""
+    return type(body).__name__.encode() + _encode["json"](body)
+
+
+def event_type(body: events.Event) -> str:
+    """The `t` of an event's frame."""
+    return str(EVENT_FRAMES[type(body)].__struct_config__.tag)
+
+
+def _checked(data: bytes, decoder: Callable[[bytes], Any], encoding: Encoding) -> Any:
+    try:
+        plain = _plain(data, encoding)
+    except BadFrame:
+        raise
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise BadFrame(Refuse.BAD_JSON, f"The frame is not valid {encoding}.") from None
+    try:
+        _check_text(plain, 0)
+        return decoder(data)
+    except msgspec.ValidationError as error:
+        raise _misfit(error, plain) from None
+    except BadFrame as bad:
+        bad.id = _id(plain)
+        raise
+
+
+def _plain(data: bytes, encoding: Encoding) -> Any:
+    """The frame as plain dicts and lists, with what msgspec lets pass refused: repeated keys, NUL, depth."""
+    if encoding == "json":
+        plain = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    else:
+        plain = msgspec.msgpack.decode(data)
+    return plain
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadFrame(Refuse.BAD_JSON, "A key stands twice in one object.")
+    return found
+
+
+def _no_constant(word: str) -> Any:
+    raise BadFrame(Refuse.BAD_JSON, f"{word} is not JSON.")
+
+
+def _check_text(value: Any, depth: int) -> None:
+    if depth > DEPTH_MAX:
+        raise BadFrame(Refuse.BAD_JSON, f"A frame may be {DEPTH_MAX} levels deep.")
+    if isinstance(value, str):
+        if "\x00" in value or not _is_utf8(value):
+            raise BadFrame(Refuse.BAD_TEXT)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_text(key, depth)
+            _check_text(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check_text(item, depth + 1)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _misfit(error: msgspec.ValidationError, plain: Any) -> BadFrame:
+    """Which refusal a frame of the wrong shape gets; the id is kept so that the client can tell which."""
+    if not isinstance(plain, dict):
+        return BadFrame(Refuse.BAD_JSON, "A frame is one object.")
+    id = _id(plain)
+    if str(plain.get("t")) not in CLIENT_TYPES:
+        return BadFrame(Refuse.UNKNOWN_TYPE, at="$.t", id=id)
+    message, _, at = str(error).partition(" - at `")
+    return BadFrame(Refuse.BAD_FRAME, message + ".", at.rstrip("`") or "$", id)
+
+
+def _id(plain: Any) -> str | None:
+    id = plain.get("id") if isinstance(plain, dict) else None
+    return id if isinstance(id, str) and len(id) <= ID_CHARS_MAX else None

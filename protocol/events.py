@@ -1,0 +1,156 @@
+"""What happened in an interview: the bodies (`d`) of its events. Numbered from 1 without gaps, never changed."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from protocol.words import Actor, Change, Checksum, Field, Language, Millis, Phase, Seq, Value
+
+AnswerKind = Literal["answered", "confirm", "fallback", "settled"]
+VerdictWord = Literal["met", "not_met", "contradicted"]
+Judge = Literal["openai", "offline"]
+
+
+class ClarificationAnswered(Value, kw_only=True):
+    """One question of a message and what came of it.
+
+    `answered`: the rule's response, charged to its quota. `confirm`: "did you mean `label`?", nothing charged.
+    `fallback`: no rule fits. `settled`: the rule fits and its quota is used. `ref`: the event this one settles.
+    """
+
+    text: str
+    kind: AnswerKind
+    response: str
+    intent: str | None = None
+    label: str | None = None
+    charged: bool = False
+    remaining: int | None = None
+    score: float = 0.0
+    margin: float = 0.0
+    matcher: str = ""
+    ref: Seq | None = None
+
+
+class ClarificationRefunded(Value, kw_only=True):
+    """The candidate said "not what I asked" of event `ref`; `charged` tells whether quota came back."""
+
+    ref: Seq
+    charged: bool
+
+
+class DraftSaved(Value, kw_only=True):
+    """Revision `rev` of the draft; `checksum` is that of the whole draft after `changes`."""
+
+    rev: int
+    changes: tuple[Change, ...]
+    language: Language
+    checksum: Checksum
+    late: bool = False
+
+
+class PhaseChanged(Value, kw_only=True):
+    phase: Phase
+    by: Actor
+    deadline_at: Millis
+
+
+class SolutionSubmitted(Value, kw_only=True):
+    """Handed in, once; run `run` of its evaluation waits for a worker."""
+
+    by: Actor
+    rev: int
+    checksum: Checksum
+    late: bool = False
+    run: int = 1
+
+
+class EvaluationRequested(Value, kw_only=True):
+    """A further run was asked for."""
+
+    run: int
+
+
+class CriterionName(Value, kw_only=True):
+    id: str
+    name: str
+    weight: float
+
+
+class EvaluationStarted(Value, kw_only=True):
+    """A worker took the run; a higher `attempt` supersedes a lower one."""
+
+    run: int
+    attempt: int
+    judge: Judge
+    criteria: tuple[CriterionName, ...]
+
+
+class CheckVerdict(Value, kw_only=True):
+    """One yes/no check: the verdict, and the words of the submission that carry it."""
+
+    check: str
+    ask: str
+    points: float
+    verdict: VerdictWord
+    section: Field | None = None
+    quote: str = ""
+    reason: str = ""
+    flag: str | None = None
+
+
+class EvaluationCriterion(Value, kw_only=True):
+    """One criterion is judged: `score` is 0..1, `points` of `points_max`."""
+
+    run: int
+    id: str
+    name: str
+    weight: float
+    points: float
+    points_max: float
+    score: float
+    level: int
+    verdicts: tuple[CheckVerdict, ...]
+
+
+class Remark(Value, kw_only=True):
+    """One sentence for the candidate and the checks it rests on."""
+
+    text: str
+    checks: tuple[str, ...]
+
+
+class EvaluationCompleted(Value, kw_only=True):
+    """The run's result: `score` is 0..100. The receipt says by what it was judged."""
+
+    run: int
+    score: float
+    passed: bool
+    judge: Judge
+    strengths: tuple[Remark, ...] = ()
+    weaknesses: tuple[Remark, ...] = ()
+    improvements: tuple[Remark, ...] = ()
+    narrative: str = ""
+    receipt: dict[str, Any] = {}
+
+
+class EvaluationFailed(Value, kw_only=True):
+    """The run ended without a result; `retryable` says whether `evaluation.retry` makes sense."""
+
+    run: int
+    code: str
+    message: str
+    retryable: bool
+
+
+Event = (
+    ClarificationAnswered
+    | ClarificationRefunded
+    | DraftSaved
+    | PhaseChanged
+    | SolutionSubmitted
+    | EvaluationRequested
+    | EvaluationStarted
+    | EvaluationCriterion
+    | EvaluationCompleted
+    | EvaluationFailed
+)

@@ -1,0 +1,425 @@
+"""Every frame that may cross the socket, as two closed unions: FromClient and ToClient.
+
+A frame is an envelope (`t` names it) around a body `d`. Workers' words are not in FromClient: no client can say them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from protocol import commands, events
+from protocol.words import (
+    PENDING_MAX,
+    CommandId,
+    Cursor,
+    Durable,
+    Fence,
+    Field,
+    Language,
+    Millis,
+    Phase,
+    Role,
+    Seq,
+    Value,
+)
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", omit_defaults=True):
+    """The envelope all frames share."""
+
+
+# --- from the client ---------------------------------------------------------------------------------------
+
+
+class ClientFrame(Frame, kw_only=True):
+    a: Seq | None = None
+    """The last event the client has applied, on any frame: the server's measure of lag."""
+
+
+class CommandFrame(ClientFrame, kw_only=True):
+    id: CommandId
+
+
+class ClarifyAsk(CommandFrame, tag="clarify.ask", kw_only=True):
+    d: commands.Ask
+
+
+class ClarifyConfirm(CommandFrame, tag="clarify.confirm", kw_only=True):
+    d: commands.Confirm
+
+
+class ClarifyReject(CommandFrame, tag="clarify.reject", kw_only=True):
+    d: commands.Reject
+
+
+class DraftSave(CommandFrame, tag="draft.save", kw_only=True):
+    d: commands.Save
+
+
+class PhaseProceed(CommandFrame, tag="phase.proceed", kw_only=True):
+    d: commands.Proceed = commands.Proceed()
+
+
+class SolutionSubmit(CommandFrame, tag="solution.submit", kw_only=True):
+    d: commands.Submit
+
+
+class EvaluationRetry(CommandFrame, tag="evaluation.retry", kw_only=True):
+    d: commands.Retry = commands.Retry()
+
+
+class HelloBody(Value, kw_only=True):
+    """Who speaks, what it wants, and how far it has come. `take` takes the pen from whoever holds it."""
+
+    proto: int
+    tab: Annotated[str, Meta(pattern="^[0-9A-Za-z_-]{1,64}$", description="Made anew by each page load.")]
+    write: bool = True
+    take: bool = False
+    fence: Fence | None = None
+    resume: Cursor | None = None
+    pending: Annotated[tuple[CommandId, ...], Meta(max_length=PENDING_MAX)] = ()
+    t0: float | None = None
+
+
+class Hello(ClientFrame, tag="hello", kw_only=True):
+    d: HelloBody
+
+
+class Pong(ClientFrame, tag="pong", kw_only=True):
+    d: dict[str, Any] = {}
+
+
+class TimeAsk(Value, kw_only=True):
+    t0: float
+
+
+class TimeRequest(ClientFrame, tag="time", kw_only=True):
+    d: TimeAsk
+
+
+class AuthRefreshBody(Value, kw_only=True):
+    ticket: Annotated[str, Meta(max_length=256)]
+
+
+class AuthRefresh(ClientFrame, tag="auth.refresh", kw_only=True):
+    """A fresh ticket for the same interview keeps the socket past the life of the first sign-in."""
+
+    d: AuthRefreshBody
+
+
+Command = ClarifyAsk | ClarifyConfirm | ClarifyReject | DraftSave | PhaseProceed | SolutionSubmit | EvaluationRetry
+FromClient = Command | Hello | Pong | TimeRequest | AuthRefresh
+
+
+# --- to the client: events ---------------------------------------------------------------------------------
+
+
+class EventFrame(Frame, kw_only=True):
+    s: Seq
+    ts: Millis
+    d: Any
+    durable: Durable = "record"
+    """Only said when it is "live": the record does not hold this event yet; `recorded` follows."""
+
+
+class ClarificationAnswered(EventFrame, tag="clarification.answered", kw_only=True):
+    d: events.ClarificationAnswered
+
+
+class ClarificationRefunded(EventFrame, tag="clarification.refunded", kw_only=True):
+    d: events.ClarificationRefunded
+
+
+class DraftSaved(EventFrame, tag="draft.saved", kw_only=True):
+    d: events.DraftSaved
+
+
+class PhaseChanged(EventFrame, tag="phase.changed", kw_only=True):
+    d: events.PhaseChanged
+
+
+class SolutionSubmitted(EventFrame, tag="solution.submitted", kw_only=True):
+    d: events.SolutionSubmitted
+
+
+class EvaluationRequested(EventFrame, tag="evaluation.requested", kw_only=True):
+    d: events.EvaluationRequested
+
+
+class EvaluationStarted(EventFrame, tag="evaluation.started", kw_only=True):
+    d: events.EvaluationStarted
+
+
+class EvaluationCriterion(EventFrame, tag="evaluation.criterion", kw_only=True):
+    d: events.EvaluationCriterion
+
+
+class EvaluationCompleted(EventFrame, tag="evaluation.completed", kw_only=True):
+    d: events.EvaluationCompleted
+
+
+class EvaluationFailed(EventFrame, tag="evaluation.failed", kw_only=True):
+    d: events.EvaluationFailed
+
+
+# --- to the client: replies --------------------------------------------------------------------------------
+
+
+class Ack(Frame, tag="ack", kw_only=True):
+    """The command took effect, with `s` as its last event. `dup`: it had before, and this is its first outcome."""
+
+    id: str
+    s: Seq
+    rev: int | None = None
+    late: bool = False
+    dup: bool = False
+    durable: Durable = "record"
+
+
+class Refusal(Frame, tag="err", kw_only=True):
+    """The command (or frame) changed nothing. `temp`: sending it again may help, after `retry_ms`."""
+
+    code: str
+    message: str
+    id: str | None = None
+    temp: bool = False
+    retry_ms: int | None = None
+    at: str | None = None
+    """Where in the frame, as a path such as `$.d.text`."""
+    d: dict[str, Any] = {}
+
+
+# --- to the client: control --------------------------------------------------------------------------------
+
+
+class Clarification(Value, kw_only=True):
+    """One answer as a snapshot shows it; `ref` is the seq to confirm or reject it by."""
+
+    ref: Seq
+    asked_at: Millis
+    text: str
+    kind: events.AnswerKind
+    response: str
+    intent: str | None = None
+    label: str | None = None
+    remaining: int | None = None
+    state: Literal["open", "confirmed", "refunded"] = "open"
+
+
+class DraftView(Value, kw_only=True):
+    rev: int
+    language: Language
+    checksum: int
+    fields: dict[Field, str]
+
+
+class SubmissionView(Value, kw_only=True):
+    by: Literal["candidate", "clock"]
+    at: Millis
+    rev: int
+    late: bool
+
+
+class EvaluationView(Value, kw_only=True):
+    """The newest run: what has been judged so far, and the result when there is one."""
+
+    run: int
+    attempt: int
+    state: Literal["queued", "running", "completed", "failed"]
+    judge: events.Judge | None = None
+    criteria: tuple[events.CriterionName, ...] = ()
+    judged: tuple[events.EvaluationCriterion, ...] = ()
+    result: events.EvaluationCompleted | None = None
+    failure: events.EvaluationFailed | None = None
+    text: str = ""
+    """The narrative so far, while it is being written."""
+
+
+class Snapshot(Value, kw_only=True):
+    """All a candidate may see of an interview, at event `s`."""
+
+    id: str
+    s: Seq
+    phase: Phase
+    started_at: Millis
+    deadline_at: Millis
+    clarifications: tuple[Clarification, ...]
+    draft: DraftView
+    submission: SubmissionView | None = None
+    evaluation: EvaluationView | None = None
+
+
+class Heartbeat(Value, kw_only=True):
+    every_ms: int
+    grace_ms: int
+
+
+class Limits(Value, kw_only=True):
+    frame_bytes_max: int
+    field_bytes_max: int
+    ask_chars_max: int
+    commands_in_flight_max: int
+
+
+class Reconnect(Value, kw_only=True):
+    min_ms: int
+    max_ms: int
+    jitter: float
+
+
+class WelcomeBody(Value, kw_only=True):
+    """Where the client stands. `noop`: it has all; `replay`: the events it misses follow; `snapshot`: start from this.
+
+    `commands` tells of each pending id that took effect; one that is not there did not.
+    """
+
+    conn: str
+    role: Role
+    fence: Fence | None
+    epoch: Seq
+    head: Seq
+    mode: Literal["noop", "replay", "snapshot"]
+    phase: Phase
+    now: Millis
+    deadline_at: Millis
+    grace_ms: int
+    heartbeat: Heartbeat
+    limits: Limits
+    reconnect: Reconnect
+    commands: dict[str, Ack] = {}
+    snapshot: Snapshot | None = None
+    t0: float | None = None
+
+
+class Welcome(Frame, tag="welcome", kw_only=True):
+    d: WelcomeBody
+
+
+class Head(Value, kw_only=True):
+    head: Seq
+    ts: Millis
+
+
+class Ping(Frame, tag="ping", kw_only=True):
+    """Any frame will do as an answer; `head` shows a client that it missed the last event."""
+
+    d: Head
+
+
+class Through(Value, kw_only=True):
+    s: Seq
+
+
+class Resumed(Frame, tag="resumed", kw_only=True):
+    """All events the client had missed, to `s`, have been sent."""
+
+    d: Through
+
+
+class Recorded(Frame, tag="recorded", kw_only=True):
+    """All events to `s` that went out as "live" are in the record now."""
+
+    d: Through
+
+
+class RoleBody(Value, kw_only=True):
+    role: Role
+    by: str | None = None
+    """The tab that has the pen now."""
+
+
+class RoleChanged(Frame, tag="role", kw_only=True):
+    d: RoleBody
+
+
+class DrainBody(Value, kw_only=True):
+    in_ms: int
+
+
+class Drain(Frame, tag="drain", kw_only=True):
+    """This node goes; connect again (to any node) in `in_ms`."""
+
+    d: DrainBody
+
+
+class PendingBody(Value, kw_only=True):
+    id: str
+
+
+class Pending(Frame, tag="pending", kw_only=True):
+    """The command is applied and the record is slow to follow; its ack comes when the record has it."""
+
+    d: PendingBody
+
+
+class TimeBody(Value, kw_only=True):
+    """As NTP has it: client sent, server received, server sent."""
+
+    t0: float
+    t1: Millis
+    t2: Millis
+
+
+class Time(Frame, tag="time", kw_only=True):
+    d: TimeBody
+
+
+class AuthExpiringBody(Value, kw_only=True):
+    in_ms: int
+
+
+class AuthExpiring(Frame, tag="auth.expiring", kw_only=True):
+    d: AuthExpiringBody
+
+
+class Delta(Value, kw_only=True):
+    """A piece of the narrative, from character `i` on. Not numbered: the whole text is in the result."""
+
+    run: int
+    attempt: int
+    i: int
+    text: str
+
+
+class EvaluationDelta(Frame, tag="evaluation.delta", kw_only=True):
+    d: Delta
+
+
+EventToClient = (
+    ClarificationAnswered
+    | ClarificationRefunded
+    | DraftSaved
+    | PhaseChanged
+    | SolutionSubmitted
+    | EvaluationRequested
+    | EvaluationStarted
+    | EvaluationCriterion
+    | EvaluationCompleted
+    | EvaluationFailed
+)
+Control = (
+    Welcome | Ping | Resumed | Recorded | RoleChanged | Drain | Pending | Time | AuthExpiring | EvaluationDelta
+)
+ToClient = EventToClient | Ack | Refusal | Control
+
+EVENT_FRAMES: dict[type[Any], type[EventFrame]] = {
+    events.ClarificationAnswered: ClarificationAnswered,
+    events.ClarificationRefunded: ClarificationRefunded,
+    events.DraftSaved: DraftSaved,
+    events.PhaseChanged: PhaseChanged,
+    events.SolutionSubmitted: SolutionSubmitted,
+    events.EvaluationRequested: EvaluationRequested,
+    events.EvaluationStarted: EvaluationStarted,
+    events.EvaluationCriterion: EvaluationCriterion,
+    events.EvaluationCompleted: EvaluationCompleted,
+    events.EvaluationFailed: EvaluationFailed,
+}
+"""The frame of each event's body."""
+
+
+def event_frame(body: events.Event, *, s: int, ts: int) -> EventFrame:
+    """Put an event's body into its frame."""
+    return EVENT_FRAMES[type(body)](s=s, ts=ts, d=body)
