@@ -1,0 +1,28 @@
+"""The node's estimate of Redis's clock, the one clock for deadlines."""
+
+from __future__ import annotations
+
+import time
+
+SKEW_MS_MAX = 250
+"""A decision made on an estimate further off than this is made again."""
+
+
+class Clock:
+    """Learns from every reply how far Redis's clock is from this node's. Milliseconds of the Unix epoch."""
+
+    def __init__(self, offset_ms: int = 0) -> None:
+        self.offset_ms = offset_ms
+        """0 outside tests: lets tests move the time of Redis and of this node alike."""
+        self._ahead_ms = 0
+
+    def now(self) -> int:
+        """What Redis's clock says, as far as this node knows."""
+        return self._own() + self._ahead_ms + self.offset_ms
+
+    def learn(self, redis_ms: int) -> None:
+        """Redis said `redis_ms` (the tests' offset in it) just now."""
+        self._ahead_ms = redis_ms - self.offset_ms - self._own()
+
+    def _own(self) -> int:
+        return time.time_ns() // 1_000_000

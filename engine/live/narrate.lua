@@ -1,0 +1,16 @@
+-- The narrative of a run grows: kept capped until the result holds it whole. Not an event, so not numbered.
+-- KEYS: tail
+-- ARGV: run, attempt, offset, text, chars_max, ttl_ms, bell
+local held = redis.call('HMGET', KEYS[1], 'run', 'attempt', 'text')
+local run, attempt, text = tonumber(ARGV[1]), tonumber(ARGV[2]), held[3] or ''
+if held[1] then
+  local r, a = tonumber(held[1]), tonumber(held[2])
+  if r > run or (r == run and a > attempt) then return 0 end
+  if r < run or a < attempt then text = '' end
+end
+if #text ~= tonumber(ARGV[3]) then return 0 end
+text = string.sub(text .. ARGV[4], 1, tonumber(ARGV[5]))
+redis.call('HSET', KEYS[1], 'run', run, 'attempt', attempt, 'text', text)
+redis.call('PEXPIRE', KEYS[1], ARGV[6])
+redis.call('PUBLISH', ARGV[7], 'tail')
+return 1
