@@ -1,0 +1,191 @@
+"""From Redis to this node's sockets. The doorbell only says that there is something; it is read from the stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from engine.live.keys import keys_of
+from engine.live.store import Live
+from engine.telemetry import log
+
+POLL_SECONDS = 1.0
+RETRY_SECONDS = 0.2
+CONFIRM_SECONDS = 2.0
+
+
+class Bell(msgspec.Struct, frozen=True):
+    """The epoch, what the record holds, to where sockets may be told, and the newest fence."""
+
+    epoch: int
+    recorded: int
+    told: int
+    fence: int
+
+
+class News(msgspec.Struct, frozen=True, kw_only=True):
+    """What a socket is handed: events (seq, bytes), those above `recorded` still live only."""
+
+    events: tuple[tuple[int, bytes], ...] = ()
+    bell: Bell
+    reset: bool = False
+    """Another epoch has begun: positions mean nothing any more."""
+    narrative: tuple[int, int, str] | None = None
+
+
+Listener = Callable[[News], None]
+
+
+class Topic:
+    """One interview that has sockets on this node."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        self.listeners: set[Listener] = set()
+        self.position: int | None = None
+        """The last event read for all; None until a hello says where to start."""
+        self.epoch = 0
+        self.subscribed = asyncio.Event()
+        self.lock = asyncio.Lock()
+
+
+class Fanout:
+    """One subscription a node; each topic read once for all its sockets. Ring it after a commit of one's own."""
+
+    def __init__(self, redis: Redis, live: Live) -> None:
+        self._live = live
+        self._pubsub = redis.pubsub()
+        self._topics: dict[str, Topic] = {}
+        self._channels: dict[bytes, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def join(self, id: str, listener: Listener) -> Topic:
+        """Listen to an interview. When this returns, no later doorbell is missed."""
+        topic = self._topics.get(id)
+        if topic is None:
+            topic = self._topics[id] = Topic(id)
+            bell = keys_of(id).bell
+            self._channels[bell.encode()] = id
+            await self._pubsub.subscribe(bell)
+        topic.listeners.add(listener)
+        try:
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                await topic.subscribed.wait()
+        except TimeoutError:
+            log.warning("doorbell_unconfirmed", interview=id)  # the heartbeat's head makes up for lost rings
+        return topic
+
+    async def leave(self, id: str, listener: Listener) -> None:
+        """Stop listening; the last one out unsubscribes."""
+        topic = self._topics.get(id)
+        if topic is None:
+            return
+        topic.listeners.discard(listener)
+        if not topic.listeners:
+            del self._topics[id]
+            bell = keys_of(id).bell
+            self._channels.pop(bell.encode(), None)
+            await self._pubsub.unsubscribe(bell)
+
+    def start(self, topic: Topic, epoch: int, position: int) -> None:
+        """A hello has read the interview at `position`: read on from there, unless others are further."""
+        if topic.position is None or epoch > topic.epoch:
+            topic.epoch, topic.position = epoch, position
+
+    async def ring(self, id: str, bell: Bell) -> None:
+        """Hand on what is new up to `bell.told`. Returns when this node's sockets have it queued."""
+        topic = self._topics.get(id)
+        if topic is None:
+            return
+        async with topic.lock:
+            if topic.position is None:
+                return
+            if bell.epoch != topic.epoch:
+                if bell.epoch > topic.epoch:
+                    self._tell(topic, News(bell=bell, reset=True))
+                return
+            events = await self._read(topic, bell.told)
+            topic.position += len(events)
+            self._tell(topic, News(events=tuple(events), bell=bell))
+
+    async def ring_again(self, id: str) -> None:
+        """Read the head itself: after a reconnect of the subscription, or when a heartbeat is due."""
+        loaded = await self._live.load(id)
+        if loaded is not None:
+            await self.ring(id, Bell(loaded.epoch, loaded.recorded, loaded.recorded, loaded.fence))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Listen to doorbells until `stop`. Redis away: tries again, and re-reads every head on its return."""
+        away = False
+        while not stop.is_set():
+            try:
+                if not self._pubsub.subscribed:
+                    await _pause(stop, POLL_SECONDS / 20)
+                    continue
+                message = await self._pubsub.get_message(timeout=POLL_SECONDS)
+                if away:
+                    away = False
+                    log.info("doorbells_back")
+                if message is not None:
+                    self._hear(message)
+            except (RedisError, OSError) as error:
+                if not away:
+                    log.warning("doorbells_away", error=type(error).__name__)
+                away = True
+                await _pause(stop, RETRY_SECONDS)
+        await self._pubsub.aclose()
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        id = self._channels.get(message["channel"])
+        topic = self._topics.get(id) if id is not None else None
+        if id is None or topic is None:
+            return
+        if message["type"] == "subscribe":
+            if topic.subscribed.is_set():  # the connection was new: rings may have been lost
+                self._spawn(self.ring_again(id))
+            topic.subscribed.set()
+        elif message["type"] == "message" and message["data"] == b"tail":
+            self._spawn(self._ring_narrative(topic))
+        elif message["type"] == "message":
+            self._spawn(self.ring(id, Bell(*map(int, message["data"].split()))))
+
+    async def _ring_narrative(self, topic: Topic) -> None:
+        narrative = await self._live.narrative(topic.id)
+        if narrative is not None:
+            self._tell(topic, News(bell=Bell(topic.epoch, 0, 0, 0), narrative=narrative))
+
+    async def _read(self, topic: Topic, to: int) -> list[tuple[int, bytes]]:
+        position = topic.position or 0
+        if to <= position:
+            return []
+        found = await self._live.events(topic.id, position, to)
+        return [(position + 1 + i, data) for i, data in enumerate(found)]
+
+    def _tell(self, topic: Topic, news: News) -> None:
+        for listener in tuple(topic.listeners):
+            listener(news)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(_logged(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _logged(work: Any) -> None:
+    try:
+        await work
+    except (RedisError, OSError) as error:
+        log.warning("doorbell_unread", error=type(error).__name__)
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return

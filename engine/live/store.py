@@ -1,0 +1,319 @@
+"""The live interviews: load, commit, hello, recorded, rebuild. Each write is one script; Redis orders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from importlib import resources
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+
+from engine.core.interview import Interview, due_at
+from engine.live.clock import SKEW_MS_MAX, Clock
+from engine.live.keys import PARTITIONS, Keys, keys_of, partition_tag
+from engine.live.state import UnknownFormat, fields_of, interview_of
+from protocol.words import Fence
+
+FINISHED_TTL_MS = 24 * 3_600_000
+"""How long a submitted interview stays live after its last event; then it is served from the record."""
+EVENTS_KEPT = 1_000
+"""Recorded events kept for replay; a client further behind gets a snapshot."""
+REPLAY_EVENTS_MAX = 500
+REPLAY_BYTES_MAX = 262_144
+NARRATIVE_BYTES_MAX = 32_768
+DUE_AT_ONCE = 100
+SCRIPTS = ("commit", "recorded", "hello", "rebuild", "narrate")
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """A live interview as it stood at event `interview.seq` of this epoch."""
+
+    interview: Interview
+    epoch: int
+    recorded: int
+    fence: int = 0
+    tab: str = ""
+
+
+class Miss(Enum):
+    """Why a commit did nothing."""
+
+    GONE = "gone"
+    STALE = "stale"
+    CLOCK = "clock"
+    FENCED = "fenced"
+    ID_REUSED = "id_reused"
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """The commit took effect."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """This command id took effect before, with this outcome."""
+
+    outcome: bytes
+    epoch: int
+    recorded: int
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One commit: the command by its id and hash, its events, and the interview before and after."""
+
+    before: Loaded
+    after: Interview
+    events: tuple[bytes, ...]
+    command_id: str
+    body_hash: bytes
+    outcome: bytes
+    fence: Fence | None
+    now: int
+    holds_from: int = 0
+    holds_until: int | None = None
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """What hello found, all at one instant."""
+
+    loaded: Loaded
+    writes: bool
+    mode: str
+    missed: tuple[bytes, ...]
+    outcomes: tuple[bytes, ...]
+    narrative: str = ""
+
+
+class Live:
+    """The interviews in Redis. Raises redis.RedisError (and OSError) when Redis is away."""
+
+    def __init__(self, redis: Redis, clock: Clock) -> None:
+        self.redis = redis
+        self.clock = clock
+        self._scripts = {name: self._script(name) for name in SCRIPTS}
+
+    async def load(self, id: str) -> Loaded | None:
+        """The interview, or None when Redis does not hold it (or holds a copy in another format)."""
+        fields: Any = await self.redis.hgetall(keys_of(id).state)
+        return _loaded(fields) if fields else None
+
+    async def commit(self, change: Change) -> Applied | Seen | Miss:
+        """Apply a command whole, or say why not."""
+        interview = change.after
+        keys = keys_of(interview.id)
+        due = due_at(interview)
+        fields = fields_of(interview, change.before.interview)
+        reply: Any = await self._scripts["commit"](
+            keys=[keys.state, keys.events, keys.commands, keys.due, keys.dirty],
+            args=[
+                interview.id,
+                change.before.epoch,
+                change.before.interview.seq,
+                f"{change.fence.epoch}:{change.fence.n}" if change.fence else "",
+                change.now,
+                self.clock.offset_ms,
+                SKEW_MS_MAX,
+                change.holds_from,
+                "" if change.holds_until is None else change.holds_until,
+                change.command_id,
+                change.body_hash,
+                change.outcome,
+                "" if due is None else due,
+                FINISHED_TTL_MS if interview.phase == "submitted" else "",
+                len(change.events),
+                *change.events,
+                *_flat(fields.items()),
+            ],
+        )
+        self.clock.learn(int(reply[1]))
+        match reply[0]:
+            case b"ok":
+                return Applied()
+            case b"seen":
+                return Seen(outcome=reply[2], epoch=int(reply[3]), recorded=int(reply[5]))
+            case word:
+                return Miss(word.decode())
+
+    async def hello(
+        self,
+        id: str,
+        tab: str,
+        *,
+        write: bool,
+        take: bool = False,
+        fence: Fence | None = None,
+        resume: tuple[int, int] | None = None,
+        pending: Sequence[str] = (),
+    ) -> Arrival | None:
+        """A tab comes in. None when the interview is not live."""
+        keys = keys_of(id)
+        epoch, since = resume if resume else ("", 0)
+        reply: Any = await self._scripts["hello"](
+            keys=[keys.state, keys.events, keys.commands, keys.tail],
+            args=[
+                tab,
+                int(write),
+                int(take),
+                f"{fence.epoch}:{fence.n}" if fence else "",
+                epoch,
+                since,
+                keys.bell,
+                self.clock.offset_ms,
+                REPLAY_EVENTS_MAX,
+                REPLAY_BYTES_MAX,
+                *pending,
+            ],
+        )
+        self.clock.learn(int(reply[1]))
+        if reply[0] == b"gone":
+            return None
+        loaded = _loaded(_pairs(reply[6]))
+        if loaded is None:
+            return None
+        return Arrival(
+            loaded=loaded,
+            writes=bool(reply[2]),
+            mode=reply[3].decode(),
+            missed=tuple(reply[4]),
+            outcomes=tuple(reply[5]),
+            narrative=_narrative(_pairs(reply[7]), loaded.interview),
+        )
+
+    async def events(self, id: str, after: int, to: int) -> list[bytes]:
+        """The events after `after` up to `to`, as they were committed. Fewer when some are gone."""
+        found: Any = await self.redis.xrange(keys_of(id).events, min=f"{after + 1}-0", max=f"{to}-0")
+        return [fields[b"b"] for _, fields in found]
+
+    async def unrecorded(self, id: str) -> tuple[Loaded, list[bytes]] | None:
+        """The interview and its events that the record lacks, from one instant. None when it is not live."""
+        keys = keys_of(id)
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.hgetall(keys.state)
+            pipe.xrange(keys.events)
+            fields, found = await pipe.execute()
+        loaded = _loaded(fields) if fields else None
+        if loaded is None:
+            return None
+        lacking = [entry[b"b"] for at, entry in found if int(at.partition(b"-")[0]) > loaded.recorded]
+        return loaded, lacking
+
+    async def recorded(self, id: str, epoch: int, seq: int) -> bool:
+        """The record holds the events to `seq`: remember it, and ring. False: this epoch is over."""
+        keys = keys_of(id)
+        reply = await self._scripts["recorded"](
+            keys=[keys.state, keys.events, keys.dirty], args=[id, epoch, seq, keys.bell, EVENTS_KEPT]
+        )
+        return bool(reply == b"ok")
+
+    async def rebuild(self, loaded: Loaded, commands: Iterable[tuple[str, bytes]]) -> bool:
+        """Install a copy made from the record, with its commands (id, hash + outcome). False: another was newer."""
+        interview = loaded.interview
+        keys = keys_of(interview.id)
+        due = due_at(interview)
+        head = {"epoch": loaded.epoch, "head": interview.seq, "recorded": interview.seq, "fence": 0, "tab": ""}
+        fields = [*_flat(head.items()), *_flat(fields_of(interview).items())]
+        reply = await self._scripts["rebuild"](
+            keys=[keys.state, keys.events, keys.commands, keys.due, keys.dirty, keys.tail],
+            args=[
+                interview.id,
+                loaded.epoch,
+                "" if due is None else due,
+                FINISHED_TTL_MS if interview.phase == "submitted" else "",
+                keys.bell,
+                len(fields),
+                *fields,
+                *_flat(commands),
+            ],
+        )
+        return bool(reply == b"ok")
+
+    async def narrate(self, id: str, run: int, attempt: int, offset: int, text: str) -> bool:
+        """Let the narrative of a run grow from byte `offset`. False: a later attempt writes it."""
+        keys = keys_of(id)
+        reply = await self._scripts["narrate"](
+            keys=[keys.tail],
+            args=[run, attempt, offset, text.encode(), NARRATIVE_BYTES_MAX, FINISHED_TTL_MS, keys.bell],
+        )
+        return bool(reply)
+
+    async def narrative(self, id: str) -> tuple[int, int, str] | None:
+        """(run, attempt, text so far)."""
+        fields: Any = await self.redis.hgetall(keys_of(id).tail)
+        if not fields:
+            return None
+        return int(fields[b"run"]), int(fields[b"attempt"]), fields[b"text"].decode(errors="ignore")
+
+    async def ring(self, id: str, loaded: Loaded) -> None:
+        """Ring for events that the record does not hold yet: told as "live"."""
+        bell = f"{loaded.epoch} {loaded.recorded} {loaded.interview.seq} {loaded.fence}"
+        await self.redis.publish(keys_of(id).bell, bell)
+
+    async def due(self) -> list[str]:
+        """Interviews whose time is up, by Redis's clock."""
+        now = await self.time()
+        return await self._indexed("due", now)
+
+    async def dirty(self, for_ms: int) -> list[str]:
+        """Interviews with events that have waited for the record longer than `for_ms`."""
+        return await self._indexed("dirty", await self.time() - for_ms)
+
+    async def time(self) -> int:
+        """Redis's clock (with the tests' offset), in milliseconds."""
+        seconds, micros = await self.redis.time()
+        self.clock.learn(seconds * 1000 + micros // 1000 + self.clock.offset_ms)
+        return self.clock.now()
+
+    async def forget(self, id: str) -> None:
+        """Drop what the indexes say of an interview that does not exist any more."""
+        keys = keys_of(id)
+        async with self.redis.pipeline(transaction=False) as pipe:
+            pipe.zrem(keys.due, id)
+            pipe.zrem(keys.dirty, id)
+            await pipe.execute()
+
+    async def _indexed(self, index: str, until: int) -> list[str]:
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for partition in range(PARTITIONS):
+                key = f"{partition_tag(partition)}:{index}"
+                pipe.zrange(key, "-inf", until, byscore=True, offset=0, num=DUE_AT_ONCE)
+            found = await pipe.execute()
+        return [id.decode() for ids in found for id in ids]
+
+    def _script(self, name: str) -> AsyncScript:
+        source = resources.files("engine.live").joinpath(f"{name}.lua").read_text()
+        return self.redis.register_script(source)
+
+
+def _loaded(fields: dict[bytes, bytes]) -> Loaded | None:
+    try:
+        interview = interview_of(fields, int(fields[b"head"]))
+    except UnknownFormat:
+        return None
+    return Loaded(
+        interview=interview,
+        epoch=int(fields[b"epoch"]),
+        recorded=int(fields[b"recorded"]),
+        fence=int(fields[b"fence"]),
+        tab=fields[b"tab"].decode(),
+    )
+
+
+def _pairs(flat: Any) -> dict[bytes, bytes]:
+    return flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _flat(pairs: Iterable[tuple[Any, Any]]) -> list[Any]:
+    return [word for pair in pairs for word in pair]
+
+
+def _narrative(fields: dict[bytes, bytes], interview: Interview) -> str:
+    """The text so far, if it is of the run and attempt that the interview knows."""
+    view = interview.evaluation
+    if not fields or view is None or (int(fields[b"run"]), int(fields[b"attempt"])) != (view.run, view.attempt):
+        return ""
+    return fields[b"text"].decode(errors="ignore")
+
+
+__all__ = ["Applied", "Arrival", "Change", "Keys", "Live", "Loaded", "Miss", "Seen"]
