@@ -1,0 +1,1 @@
+"""Remembers for good: what Postgres holds. Knows no Redis and no sockets."""
