@@ -47,10 +47,11 @@ TEXT_FIELDS = frozenset(
     event level timestamp logger exception request_id connection service process node version signal setting
     interview question user run command phase from_phase to_phase by slug pack rubric criterion intent matcher
     type kind state role outcome reason judge model flag error sqlstate close_kind
-    method route path host listen origin fence epoch stream key queue task worker partition script schema migration
+    method route path host listen origin fence epoch stream key queue task worker partition script schema
+    migration
     """.split()
 )
-"""Fields whose strings are ours: ids, enumerations, names. Never what a person typed, an address, a secret."""
+"""Fields whose strings are ours: ids, names, enumerations. Never what a person typed, nor a secret."""
 
 CODE_SHAPE = re.compile(r"[a-z][a-z0-9_.]{1,59}")
 """What `code` may hold: a refusal's name. A one-time code is digits and does not fit."""
@@ -161,7 +162,7 @@ def _to_stderr(*_: Any) -> structlog.WriteLogger:
 
 
 class _Foreign(logging.Handler):
-    """Other libraries' records, as events of ours: the sentence as it stands in their source, without its values."""
+    """Other libraries' records, as events of ours: their sentences as in their source, without the values."""
 
     def emit(self, record: logging.LogRecord) -> None:
         said = str(record.msg).partition("\n")[0][:TEXT_CHARS_MAX]

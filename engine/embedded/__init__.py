@@ -1,0 +1,100 @@
+"""Postgres and Valkey as child processes, for `engine up` and for the tests: real servers, no installation.
+
+They keep their data in one folder, answer only on 127.0.0.1 and to a password, and end when we end: by a
+clean stop, by the death signal when we are killed (Linux), or by the next start, which ends what outlived us.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import IO, NamedTuple, Self
+
+from engine.embedded.binaries import Missing
+from engine.embedded.postgres import Postgres
+from engine.embedded.process import StartError
+from engine.embedded.valkey import Valkey
+
+__all__ = ["Embedded", "FolderInUse", "Missing", "Postgres", "StartError", "Urls", "Valkey"]
+
+
+class FolderInUse(RuntimeError):
+    """Another supervisor has this folder; the message says what to do."""
+
+
+class Urls(NamedTuple):
+    """Where the two servers answer. Empty where that one was not asked for."""
+
+    database: str
+    redis: str
+
+
+class Embedded:
+    """Both servers in one folder. `durable=False`, for tests: a power cut may lose data, kill -9 does not."""
+
+    def __init__(
+        self, home: str | Path, *, durable: bool = True, postgres: bool = True, valkey: bool = True
+    ) -> None:
+        self.home = Path(home).absolute()
+        self.postgres = Postgres(self.home, durable=durable)
+        self.valkey = Valkey(self.home, durable=durable)
+        self._wanted = (postgres, valkey)
+        self._lock: IO[str] | None = None
+
+    def start(self) -> Urls:
+        """Take the folder and start what is wanted, from the main thread.
+
+        Raises FolderInUse, Missing (no program) or StartError; nothing is left running then.
+        """
+        self._take_folder()
+        try:
+            postgres, valkey = self._wanted
+            return Urls(self.postgres.start() if postgres else "", self.valkey.start() if valkey else "")
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop both cleanly, side by side, and give the folder back."""
+        for server in (self.postgres, self.valkey):
+            server.ask_to_stop()
+        for server in (self.postgres, self.valkey):
+            server.wait_stopped()
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _take_folder(self) -> None:
+        try:
+            self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = (self.home / "lock").open("a+")
+        except PermissionError as error:
+            raise FolderInUse(
+                f"{self.home} is another user's ({error.strerror}). "
+                "Run as that user, or name another folder in ENGINE_DATA_DIR."
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            by = lock.read().strip() or "unknown"
+            lock.close()
+            raise FolderInUse(
+                f"{self.home} is in use by another engine (process {by}). "
+                "Stop that one first, or give this one a folder of its own in ENGINE_DATA_DIR."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock
