@@ -27,7 +27,7 @@ class BadFrame(ValueError):
         self.refuse, self.at, self.id = refuse, at, id
 
 
-class FencedCommand(Value, kw_only=True):
+class FencedCommand(Value, frozen=True, kw_only=True):
     """A command over REST: the frame itself, and the fence that gives the right to write."""
 
     fence: Fence | None = None
@@ -72,7 +72,8 @@ def encode(frame: Frame, encoding: Encoding = "json") -> bytes:
 
 def decode_event(data: bytes) -> EventFrame:
     """An event as live and record hold it (always JSON), back as a frame."""
-    return _event.decode(data)
+    frame: EventFrame = _event.decode(data)
+    return frame
 
 
 def decode_to_client(data: bytes, encoding: Encoding = "json") -> ToClient:

@@ -45,12 +45,24 @@ class Refuse(Enum):
     UNAVAILABLE = Code("unavailable", True, "The engine cannot do that now; try again soon.", 503)
 
     def frame(
-        self, *, id: str | None = None, message: str = "", at: str | None = None, retry_ms: int | None = None, **d: object
+        self,
+        *,
+        id: str | None = None,
+        message: str = "",
+        at: str | None = None,
+        retry_ms: int | None = None,
+        **d: object,
     ) -> Refusal:
         """The refusal as a frame; `d` are facts a client can use, such as the revision stored."""
         code = self.value
         return Refusal(
-            id=id, code=code.name, temp=code.temp, message=message or code.message, at=at, retry_ms=retry_ms, d=d
+            id=id,
+            code=code.name,
+            temp=code.temp,
+            message=message or code.message,
+            at=at,
+            retry_ms=retry_ms,
+            d=d,
         )
 
 

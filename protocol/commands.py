@@ -9,25 +9,25 @@ from msgspec import Meta
 from protocol.words import ASK_CHARS_MAX, FIELDS, Change, Checksum, Language, Seq, Value
 
 
-class Ask(Value, kw_only=True):
+class Ask(Value, frozen=True, kw_only=True):
     """A clarifying question, in free text; one message may hold two."""
 
     text: Annotated[str, Meta(min_length=1, max_length=ASK_CHARS_MAX)]
 
 
-class Confirm(Value, kw_only=True):
+class Confirm(Value, frozen=True, kw_only=True):
     """Yes to "did you mean X?": `ref` is the seq of that event."""
 
     ref: Seq
 
 
-class Reject(Value, kw_only=True):
+class Reject(Value, frozen=True, kw_only=True):
     """Not what I asked: gives the quota back. `ref` is the seq of the answer."""
 
     ref: Seq
 
 
-class Save(Value, kw_only=True):
+class Save(Value, frozen=True, kw_only=True):
     """Changes of the draft against revision `base`; at most one change a field."""
 
     base: Seq
@@ -35,18 +35,18 @@ class Save(Value, kw_only=True):
     language: Language | None = None
 
 
-class Proceed(Value, kw_only=True):
+class Proceed(Value, frozen=True, kw_only=True):
     """Leave clarifying for design; there is no way back."""
 
 
-class Submit(Value, kw_only=True):
+class Submit(Value, frozen=True, kw_only=True):
     """Hand in the draft; revision and checksum must be those stored, so that what is judged is what was seen."""
 
     rev: Seq
     checksum: Checksum
 
 
-class Retry(Value, kw_only=True):
+class Retry(Value, frozen=True, kw_only=True):
     """Ask for a new run after a failed evaluation."""
 
 

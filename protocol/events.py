@@ -11,7 +11,7 @@ VerdictWord = Literal["met", "not_met", "contradicted"]
 Judge = Literal["openai", "offline"]
 
 
-class ClarificationAnswered(Value, kw_only=True):
+class ClarificationAnswered(Value, frozen=True, kw_only=True):
     """One question of a message and what came of it.
 
     `answered`: the rule's response, charged to its quota. `confirm`: "did you mean `label`?", nothing charged.
@@ -31,14 +31,14 @@ class ClarificationAnswered(Value, kw_only=True):
     ref: Seq | None = None
 
 
-class ClarificationRefunded(Value, kw_only=True):
+class ClarificationRefunded(Value, frozen=True, kw_only=True):
     """The candidate said "not what I asked" of event `ref`; `charged` tells whether quota came back."""
 
     ref: Seq
     charged: bool
 
 
-class DraftSaved(Value, kw_only=True):
+class DraftSaved(Value, frozen=True, kw_only=True):
     """Revision `rev` of the draft; `checksum` is that of the whole draft after `changes`."""
 
     rev: int
@@ -48,13 +48,13 @@ class DraftSaved(Value, kw_only=True):
     late: bool = False
 
 
-class PhaseChanged(Value, kw_only=True):
+class PhaseChanged(Value, frozen=True, kw_only=True):
     phase: Phase
     by: Actor
     deadline_at: Millis
 
 
-class SolutionSubmitted(Value, kw_only=True):
+class SolutionSubmitted(Value, frozen=True, kw_only=True):
     """Handed in, once; run `run` of its evaluation waits for a worker."""
 
     by: Actor
@@ -64,19 +64,19 @@ class SolutionSubmitted(Value, kw_only=True):
     run: int = 1
 
 
-class EvaluationRequested(Value, kw_only=True):
+class EvaluationRequested(Value, frozen=True, kw_only=True):
     """A further run was asked for."""
 
     run: int
 
 
-class CriterionName(Value, kw_only=True):
+class CriterionName(Value, frozen=True, kw_only=True):
     id: str
     name: str
     weight: float
 
 
-class EvaluationStarted(Value, kw_only=True):
+class EvaluationStarted(Value, frozen=True, kw_only=True):
     """A worker took the run; a higher `attempt` supersedes a lower one."""
 
     run: int
@@ -85,7 +85,7 @@ class EvaluationStarted(Value, kw_only=True):
     criteria: tuple[CriterionName, ...]
 
 
-class CheckVerdict(Value, kw_only=True):
+class CheckVerdict(Value, frozen=True, kw_only=True):
     """One yes/no check: the verdict, and the words of the submission that carry it."""
 
     check: str
@@ -98,7 +98,7 @@ class CheckVerdict(Value, kw_only=True):
     flag: str | None = None
 
 
-class EvaluationCriterion(Value, kw_only=True):
+class EvaluationCriterion(Value, frozen=True, kw_only=True):
     """One criterion is judged: `score` is 0..1, `points` of `points_max`."""
 
     run: int
@@ -112,14 +112,14 @@ class EvaluationCriterion(Value, kw_only=True):
     verdicts: tuple[CheckVerdict, ...]
 
 
-class Remark(Value, kw_only=True):
+class Remark(Value, frozen=True, kw_only=True):
     """One sentence for the candidate and the checks it rests on."""
 
     text: str
     checks: tuple[str, ...]
 
 
-class EvaluationCompleted(Value, kw_only=True):
+class EvaluationCompleted(Value, frozen=True, kw_only=True):
     """The run's result: `score` is 0..100. The receipt says by what it was judged."""
 
     run: int
@@ -133,7 +133,7 @@ class EvaluationCompleted(Value, kw_only=True):
     receipt: dict[str, Any] = {}
 
 
-class EvaluationFailed(Value, kw_only=True):
+class EvaluationFailed(Value, frozen=True, kw_only=True):
     """The run ended without a result; `retryable` says whether `evaluation.retry` makes sense."""
 
     run: int

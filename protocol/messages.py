@@ -34,44 +34,44 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", omit_defau
 # --- from the client ---------------------------------------------------------------------------------------
 
 
-class ClientFrame(Frame, kw_only=True):
+class ClientFrame(Frame, frozen=True, kw_only=True):
     a: Seq | None = None
     """The last event the client has applied, on any frame: the server's measure of lag."""
 
 
-class CommandFrame(ClientFrame, kw_only=True):
+class CommandFrame(ClientFrame, frozen=True, kw_only=True):
     id: CommandId
 
 
-class ClarifyAsk(CommandFrame, tag="clarify.ask", kw_only=True):
+class ClarifyAsk(CommandFrame, tag="clarify.ask", frozen=True, kw_only=True):
     d: commands.Ask
 
 
-class ClarifyConfirm(CommandFrame, tag="clarify.confirm", kw_only=True):
+class ClarifyConfirm(CommandFrame, tag="clarify.confirm", frozen=True, kw_only=True):
     d: commands.Confirm
 
 
-class ClarifyReject(CommandFrame, tag="clarify.reject", kw_only=True):
+class ClarifyReject(CommandFrame, tag="clarify.reject", frozen=True, kw_only=True):
     d: commands.Reject
 
 
-class DraftSave(CommandFrame, tag="draft.save", kw_only=True):
+class DraftSave(CommandFrame, tag="draft.save", frozen=True, kw_only=True):
     d: commands.Save
 
 
-class PhaseProceed(CommandFrame, tag="phase.proceed", kw_only=True):
+class PhaseProceed(CommandFrame, tag="phase.proceed", frozen=True, kw_only=True):
     d: commands.Proceed = commands.Proceed()
 
 
-class SolutionSubmit(CommandFrame, tag="solution.submit", kw_only=True):
+class SolutionSubmit(CommandFrame, tag="solution.submit", frozen=True, kw_only=True):
     d: commands.Submit
 
 
-class EvaluationRetry(CommandFrame, tag="evaluation.retry", kw_only=True):
+class EvaluationRetry(CommandFrame, tag="evaluation.retry", frozen=True, kw_only=True):
     d: commands.Retry = commands.Retry()
 
 
-class HelloBody(Value, kw_only=True):
+class HelloBody(Value, frozen=True, kw_only=True):
     """Who speaks, what it wants, and how far it has come. `take` takes the pen from whoever holds it."""
 
     proto: int
@@ -84,27 +84,27 @@ class HelloBody(Value, kw_only=True):
     t0: float | None = None
 
 
-class Hello(ClientFrame, tag="hello", kw_only=True):
+class Hello(ClientFrame, tag="hello", frozen=True, kw_only=True):
     d: HelloBody
 
 
-class Pong(ClientFrame, tag="pong", kw_only=True):
+class Pong(ClientFrame, tag="pong", frozen=True, kw_only=True):
     d: dict[str, Any] = {}
 
 
-class TimeAsk(Value, kw_only=True):
+class TimeAsk(Value, frozen=True, kw_only=True):
     t0: float
 
 
-class TimeRequest(ClientFrame, tag="time", kw_only=True):
+class TimeRequest(ClientFrame, tag="time", frozen=True, kw_only=True):
     d: TimeAsk
 
 
-class AuthRefreshBody(Value, kw_only=True):
+class AuthRefreshBody(Value, frozen=True, kw_only=True):
     ticket: Annotated[str, Meta(max_length=256)]
 
 
-class AuthRefresh(ClientFrame, tag="auth.refresh", kw_only=True):
+class AuthRefresh(ClientFrame, tag="auth.refresh", frozen=True, kw_only=True):
     """A fresh ticket for the same interview keeps the socket past the life of the first sign-in."""
 
     d: AuthRefreshBody
@@ -117,7 +117,7 @@ FromClient = Command | Hello | Pong | TimeRequest | AuthRefresh
 # --- to the client: events ---------------------------------------------------------------------------------
 
 
-class EventFrame(Frame, kw_only=True):
+class EventFrame(Frame, frozen=True, kw_only=True):
     s: Seq
     ts: Millis
     d: Any
@@ -125,50 +125,50 @@ class EventFrame(Frame, kw_only=True):
     """Only said when it is "live": the record does not hold this event yet; `recorded` follows."""
 
 
-class ClarificationAnswered(EventFrame, tag="clarification.answered", kw_only=True):
+class ClarificationAnswered(EventFrame, tag="clarification.answered", frozen=True, kw_only=True):
     d: events.ClarificationAnswered
 
 
-class ClarificationRefunded(EventFrame, tag="clarification.refunded", kw_only=True):
+class ClarificationRefunded(EventFrame, tag="clarification.refunded", frozen=True, kw_only=True):
     d: events.ClarificationRefunded
 
 
-class DraftSaved(EventFrame, tag="draft.saved", kw_only=True):
+class DraftSaved(EventFrame, tag="draft.saved", frozen=True, kw_only=True):
     d: events.DraftSaved
 
 
-class PhaseChanged(EventFrame, tag="phase.changed", kw_only=True):
+class PhaseChanged(EventFrame, tag="phase.changed", frozen=True, kw_only=True):
     d: events.PhaseChanged
 
 
-class SolutionSubmitted(EventFrame, tag="solution.submitted", kw_only=True):
+class SolutionSubmitted(EventFrame, tag="solution.submitted", frozen=True, kw_only=True):
     d: events.SolutionSubmitted
 
 
-class EvaluationRequested(EventFrame, tag="evaluation.requested", kw_only=True):
+class EvaluationRequested(EventFrame, tag="evaluation.requested", frozen=True, kw_only=True):
     d: events.EvaluationRequested
 
 
-class EvaluationStarted(EventFrame, tag="evaluation.started", kw_only=True):
+class EvaluationStarted(EventFrame, tag="evaluation.started", frozen=True, kw_only=True):
     d: events.EvaluationStarted
 
 
-class EvaluationCriterion(EventFrame, tag="evaluation.criterion", kw_only=True):
+class EvaluationCriterion(EventFrame, tag="evaluation.criterion", frozen=True, kw_only=True):
     d: events.EvaluationCriterion
 
 
-class EvaluationCompleted(EventFrame, tag="evaluation.completed", kw_only=True):
+class EvaluationCompleted(EventFrame, tag="evaluation.completed", frozen=True, kw_only=True):
     d: events.EvaluationCompleted
 
 
-class EvaluationFailed(EventFrame, tag="evaluation.failed", kw_only=True):
+class EvaluationFailed(EventFrame, tag="evaluation.failed", frozen=True, kw_only=True):
     d: events.EvaluationFailed
 
 
 # --- to the client: replies --------------------------------------------------------------------------------
 
 
-class Ack(Frame, tag="ack", kw_only=True):
+class Ack(Frame, tag="ack", frozen=True, kw_only=True):
     """The command took effect, with `s` as its last event. `dup`: it had before, and this is its first outcome."""
 
     id: str
@@ -179,7 +179,7 @@ class Ack(Frame, tag="ack", kw_only=True):
     durable: Durable = "record"
 
 
-class Refusal(Frame, tag="err", kw_only=True):
+class Refusal(Frame, tag="err", frozen=True, kw_only=True):
     """The command (or frame) changed nothing. `temp`: sending it again may help, after `retry_ms`."""
 
     code: str
@@ -195,7 +195,7 @@ class Refusal(Frame, tag="err", kw_only=True):
 # --- to the client: control --------------------------------------------------------------------------------
 
 
-class Clarification(Value, kw_only=True):
+class Clarification(Value, frozen=True, kw_only=True):
     """One answer as a snapshot shows it; `ref` is the seq to confirm or reject it by."""
 
     ref: Seq
@@ -209,21 +209,21 @@ class Clarification(Value, kw_only=True):
     state: Literal["open", "confirmed", "refunded"] = "open"
 
 
-class DraftView(Value, kw_only=True):
+class DraftView(Value, frozen=True, kw_only=True):
     rev: int
     language: Language
     checksum: int
     fields: dict[Field, str]
 
 
-class SubmissionView(Value, kw_only=True):
+class SubmissionView(Value, frozen=True, kw_only=True):
     by: Literal["candidate", "clock"]
     at: Millis
     rev: int
     late: bool
 
 
-class EvaluationView(Value, kw_only=True):
+class EvaluationView(Value, frozen=True, kw_only=True):
     """The newest run: what has been judged so far, and the result when there is one."""
 
     run: int
@@ -238,7 +238,7 @@ class EvaluationView(Value, kw_only=True):
     """The narrative so far, while it is being written."""
 
 
-class Snapshot(Value, kw_only=True):
+class Snapshot(Value, frozen=True, kw_only=True):
     """All a candidate may see of an interview, at event `s`."""
 
     id: str
@@ -252,25 +252,25 @@ class Snapshot(Value, kw_only=True):
     evaluation: EvaluationView | None = None
 
 
-class Heartbeat(Value, kw_only=True):
+class Heartbeat(Value, frozen=True, kw_only=True):
     every_ms: int
     grace_ms: int
 
 
-class Limits(Value, kw_only=True):
+class Limits(Value, frozen=True, kw_only=True):
     frame_bytes_max: int
     field_bytes_max: int
     ask_chars_max: int
     commands_in_flight_max: int
 
 
-class Reconnect(Value, kw_only=True):
+class Reconnect(Value, frozen=True, kw_only=True):
     min_ms: int
     max_ms: int
     jitter: float
 
 
-class WelcomeBody(Value, kw_only=True):
+class WelcomeBody(Value, frozen=True, kw_only=True):
     """Where the client stands. `noop`: it has all; `replay`: the events it misses follow; `snapshot`: start from this.
 
     `commands` tells of each pending id that took effect; one that is not there did not.
@@ -294,68 +294,68 @@ class WelcomeBody(Value, kw_only=True):
     t0: float | None = None
 
 
-class Welcome(Frame, tag="welcome", kw_only=True):
+class Welcome(Frame, tag="welcome", frozen=True, kw_only=True):
     d: WelcomeBody
 
 
-class Head(Value, kw_only=True):
+class Head(Value, frozen=True, kw_only=True):
     head: Seq
     ts: Millis
 
 
-class Ping(Frame, tag="ping", kw_only=True):
+class Ping(Frame, tag="ping", frozen=True, kw_only=True):
     """Any frame will do as an answer; `head` shows a client that it missed the last event."""
 
     d: Head
 
 
-class Through(Value, kw_only=True):
+class Through(Value, frozen=True, kw_only=True):
     s: Seq
 
 
-class Resumed(Frame, tag="resumed", kw_only=True):
+class Resumed(Frame, tag="resumed", frozen=True, kw_only=True):
     """All events the client had missed, to `s`, have been sent."""
 
     d: Through
 
 
-class Recorded(Frame, tag="recorded", kw_only=True):
+class Recorded(Frame, tag="recorded", frozen=True, kw_only=True):
     """All events to `s` that went out as "live" are in the record now."""
 
     d: Through
 
 
-class RoleBody(Value, kw_only=True):
+class RoleBody(Value, frozen=True, kw_only=True):
     role: Role
     by: str | None = None
     """The tab that has the pen now."""
 
 
-class RoleChanged(Frame, tag="role", kw_only=True):
+class RoleChanged(Frame, tag="role", frozen=True, kw_only=True):
     d: RoleBody
 
 
-class DrainBody(Value, kw_only=True):
+class DrainBody(Value, frozen=True, kw_only=True):
     in_ms: int
 
 
-class Drain(Frame, tag="drain", kw_only=True):
+class Drain(Frame, tag="drain", frozen=True, kw_only=True):
     """This node goes; connect again (to any node) in `in_ms`."""
 
     d: DrainBody
 
 
-class PendingBody(Value, kw_only=True):
+class PendingBody(Value, frozen=True, kw_only=True):
     id: str
 
 
-class Pending(Frame, tag="pending", kw_only=True):
+class Pending(Frame, tag="pending", frozen=True, kw_only=True):
     """The command is applied and the record is slow to follow; its ack comes when the record has it."""
 
     d: PendingBody
 
 
-class TimeBody(Value, kw_only=True):
+class TimeBody(Value, frozen=True, kw_only=True):
     """As NTP has it: client sent, server received, server sent."""
 
     t0: float
@@ -363,19 +363,19 @@ class TimeBody(Value, kw_only=True):
     t2: Millis
 
 
-class Time(Frame, tag="time", kw_only=True):
+class Time(Frame, tag="time", frozen=True, kw_only=True):
     d: TimeBody
 
 
-class AuthExpiringBody(Value, kw_only=True):
+class AuthExpiringBody(Value, frozen=True, kw_only=True):
     in_ms: int
 
 
-class AuthExpiring(Frame, tag="auth.expiring", kw_only=True):
+class AuthExpiring(Frame, tag="auth.expiring", frozen=True, kw_only=True):
     d: AuthExpiringBody
 
 
-class Delta(Value, kw_only=True):
+class Delta(Value, frozen=True, kw_only=True):
     """A piece of the narrative, from character `i` on. Not numbered: the whole text is in the result."""
 
     run: int
@@ -384,7 +384,7 @@ class Delta(Value, kw_only=True):
     text: str
 
 
-class EvaluationDelta(Frame, tag="evaluation.delta", kw_only=True):
+class EvaluationDelta(Frame, tag="evaluation.delta", frozen=True, kw_only=True):
     d: Delta
 
 
@@ -400,9 +400,7 @@ EventToClient = (
     | EvaluationCompleted
     | EvaluationFailed
 )
-Control = (
-    Welcome | Ping | Resumed | Recorded | RoleChanged | Drain | Pending | Time | AuthExpiring | EvaluationDelta
-)
+Control = Welcome | Ping | Resumed | Recorded | RoleChanged | Drain | Pending | Time | AuthExpiring | EvaluationDelta
 ToClient = EventToClient | Ack | Refusal | Control
 
 EVENT_FRAMES: dict[type[Any], type[EventFrame]] = {

@@ -42,7 +42,9 @@ FIELDS: tuple[Field, ...] = (
 )
 """The seven fields of a draft, in table order: the order of the draft's checksum."""
 
-CommandId = Annotated[str, Meta(pattern="^[0-9A-Za-z_-]{8,40}$", description="Made by the client, unique in the interview.")]
+CommandId = Annotated[
+    str, Meta(pattern="^[0-9A-Za-z_-]{8,40}$", description="Made by the client, unique in the interview.")
+]
 Seq = Annotated[int, Meta(ge=0, le=2**53)]
 Millis = Annotated[int, Meta(ge=0, le=2**53, description="Milliseconds since the Unix epoch, by the server's clock.")]
 Checksum = Annotated[int, Meta(ge=0, le=2**32 - 1, description="CRC-32 (ISO 3309).")]
@@ -53,21 +55,21 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
     """A frozen value of the protocol; unknown fields are ignored when it is read."""
 
 
-class Cursor(Value, kw_only=True):
+class Cursor(Value, frozen=True, kw_only=True):
     """How far a client has come: the last event it has, in which numbering."""
 
     epoch: Seq
     s: Seq
 
 
-class Fence(Value, kw_only=True):
+class Fence(Value, frozen=True, kw_only=True):
     """The right to write: the newest fence of an interview holds the pen. Compared as (epoch, n)."""
 
     epoch: Seq
     n: Seq
 
 
-class Splice(Value, kw_only=True):
+class Splice(Value, frozen=True, kw_only=True):
     """At `at`, delete `del` units, then insert `ins`. Splices of one change apply one after the other."""
 
     at: Offset
@@ -75,7 +77,7 @@ class Splice(Value, kw_only=True):
     ins: Annotated[str, Meta(max_length=FIELD_BYTES_MAX)] = ""
 
 
-class Change(Value, kw_only=True):
+class Change(Value, frozen=True, kw_only=True):
     """What becomes of one field: its whole `text`, or `splices` on it with the checksum of the result."""
 
     field: Field

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any, assert_never
 
 import msgspec
-
-from engine.core.draft import Draft, apply_changes, checksum
 from protocol import events
 from protocol.messages import (
     Clarification,
@@ -17,6 +15,8 @@ from protocol.messages import (
     SubmissionView,
 )
 from protocol.words import Phase
+
+from engine.core.draft import Draft, apply_changes, checksum
 
 GRACE_MS = 2_000
 """How long after design's deadline a save or a submit that was on its way still counts."""
@@ -64,7 +64,7 @@ def evolve(interview: Interview, frame: EventFrame) -> Interview:
     """The interview after the event. The event must be the next one."""
     if frame.s != interview.seq + 1:
         raise ValueError(f"event {frame.s} does not follow {interview.seq}")
-    return _with(interview, seq=frame.s, **_changes(interview, frame))
+    return msgspec.structs.replace(interview, seq=frame.s, **_changes(interview, frame))
 
 
 def snapshot(interview: Interview) -> Snapshot:
@@ -77,16 +77,10 @@ def snapshot(interview: Interview) -> Snapshot:
         started_at=interview.started_at,
         deadline_at=interview.deadline_at,
         clarifications=interview.clarifications,
-        draft=DraftView(
-            rev=draft.rev, language=draft.language, checksum=checksum(draft.fields), fields=draft.fields
-        ),
+        draft=DraftView(rev=draft.rev, language=draft.language, checksum=checksum(draft.fields), fields=draft.fields),
         submission=interview.submission,
         evaluation=interview.evaluation,
     )
-
-
-def _with(value: Any, **changes: Any) -> Any:
-    return msgspec.structs.replace(value, **changes)
 
 
 def _changes(interview: Interview, frame: EventFrame) -> dict[str, Any]:
@@ -113,7 +107,9 @@ def _changes(interview: Interview, frame: EventFrame) -> dict[str, Any]:
 def _settle(interview: Interview, ref: int | None, state: str) -> tuple[Clarification, ...]:
     if ref is None:
         return interview.clarifications
-    return tuple(_with(said, state=state) if said.ref == ref else said for said in interview.clarifications)
+    return tuple(
+        msgspec.structs.replace(said, state=state) if said.ref == ref else said for said in interview.clarifications
+    )
 
 
 def _said(frame: EventFrame, event: events.ClarificationAnswered) -> Clarification:
@@ -143,7 +139,13 @@ def _judged(
         raise ValueError("an evaluation's event before the submission")
     match event:
         case events.EvaluationStarted(attempt=attempt, judge=judge, criteria=criteria):
-            changes = {"attempt": attempt, "state": "running", "judge": judge, "criteria": criteria, "text": ""}
+            changes = {
+                "attempt": attempt,
+                "state": "running",
+                "judge": judge,
+                "criteria": criteria,
+                "text": "",
+            }
         case events.EvaluationCriterion():
             changes = {"judged": (*view.judged, event)}
         case events.EvaluationCompleted():
@@ -152,4 +154,4 @@ def _judged(
             changes = {"state": "failed", "failure": event}
         case _:
             assert_never(event)
-    return _with(view, **changes)
+    return msgspec.structs.replace(view, **changes)

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
+from protocol import commands, events
+from protocol.codes import Refuse
+from protocol.messages import Clarification
+from protocol.words import ASKS_MAX, Change, Phase
 
 from engine.core.draft import apply_change, checksum
 from engine.core.interview import GRACE_MS, Interview, is_charged, used
 from engine.core.matcher import MATCHER_VERSION, Matched
 from engine.core.pack import Pack, Rule
-from protocol import commands, events
-from protocol.codes import Refuse
-from protocol.messages import Clarification
-from protocol.words import ASKS_MAX, Change, Phase
 
 REQUIREMENTS = ("functional_req", "non_functional_req")
 """People write these while they ask; the other fields open with design."""
@@ -33,9 +33,7 @@ class ClockRan(msgspec.Struct, frozen=True):
 class Announce(msgspec.Struct, frozen=True):
     """A worker's word on a run. Whatever it says is in the record already."""
 
-    body: (
-        events.EvaluationStarted | events.EvaluationCriterion | events.EvaluationCompleted | events.EvaluationFailed
-    )
+    body: events.EvaluationStarted | events.EvaluationCriterion | events.EvaluationCompleted | events.EvaluationFailed
 
 
 Command = (
@@ -116,19 +114,19 @@ def _answer(moment: Moment, match: Matched, charged: list[str]) -> events.Clarif
     rule = _rule(moment.pack, match.intent)
     said = {"text": match.text, "score": match.score, "margin": match.margin, "matcher": MATCHER_VERSION}
     if rule is None or match.zone == "fallback":
-        return events.ClarificationAnswered(
-            kind="fallback", response=moment.pack.clarification.fallback, **said
-        )
+        return events.ClarificationAnswered(kind="fallback", response=moment.pack.clarification.fallback, **said)
     if match.zone == "confirm":
         return events.ClarificationAnswered(
-            kind="confirm", response=f"Did you mean: {rule.label}?", intent=rule.intent, label=rule.label, **said
+            kind="confirm",
+            response=f"Did you mean: {rule.label}?",
+            intent=rule.intent,
+            label=rule.label,
+            **said,
         )
     return _charge(moment, rule, charged, said)
 
 
-def _charge(
-    moment: Moment, rule: Rule, charged: list[str], said: dict[str, Any]
-) -> events.ClarificationAnswered:
+def _charge(moment: Moment, rule: Rule, charged: list[str], said: dict[str, Any]) -> events.ClarificationAnswered:
     """The rule's response while there is quota, else the reminder that this is settled."""
     left = rule.max_questions - used(moment.interview, rule.intent) - charged.count(rule.intent)
     total = sum(map(is_charged, moment.interview.clarifications)) + len(charged)
@@ -293,9 +291,7 @@ def _rule(pack: Pack, intent: str | None) -> Rule | None:
 
 
 def _open(interview: Interview, ref: int, kinds: set[str]) -> Clarification | None:
-    return next(
-        (s for s in interview.clarifications if s.ref == ref and s.kind in kinds and s.state == "open"), None
-    )
+    return next((s for s in interview.clarifications if s.ref == ref and s.kind in kinds and s.state == "open"), None)
 
 
 TRANSITIONS: dict[Phase, dict[type[Any], Transition]] = {

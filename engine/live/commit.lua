@@ -26,7 +26,9 @@ if ARGV[9] ~= '' and now >= tonumber(ARGV[9]) then return {'clock', now} end
 
 local count = tonumber(ARGV[15])
 for i = 1, count do
-  redis.call('XADD', events, (head + i) .. '-0', 'b', ARGV[15 + i])
+  local entry = {'b', ARGV[15 + i]}
+  if i == 1 then entry = {'b', ARGV[16], 'c', ARGV[10], 'h', ARGV[11], 'o', ARGV[12]} end
+  redis.call('XADD', events, (head + i) .. '-0', unpack(entry))
 end
 local fields = {'head', head + count}
 for i = 16 + count, #ARGV do fields[#fields + 1] = ARGV[i] end

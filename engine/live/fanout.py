@@ -138,7 +138,7 @@ class Fanout:
                     log.warning("doorbells_away", error=type(error).__name__)
                 away = True
                 await _pause(stop, RETRY_SECONDS)
-        await self._pubsub.aclose()
+        await self._pubsub.aclose()  # type: ignore[no-untyped-call]
 
     def _hear(self, message: dict[str, Any]) -> None:
         id = self._channels.get(message["channel"])

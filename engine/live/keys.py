@@ -27,7 +27,13 @@ def keys_of(interview: str) -> Keys:
     tag = partition_tag(zlib.crc32(interview.encode()) % PARTITIONS)
     own = f"{tag}:{interview}"
     return Keys(
-        f"{own}:state", f"{own}:events", f"{own}:commands", f"{own}:tail", f"{tag}:due", f"{tag}:dirty", f"{own}:bell"
+        f"{own}:state",
+        f"{own}:events",
+        f"{own}:commands",
+        f"{own}:tail",
+        f"{tag}:due",
+        f"{tag}:dirty",
+        f"{own}:bell",
     )
 
 

@@ -13,7 +13,7 @@ from redis.commands.core import AsyncScript
 
 from engine.core.interview import Interview, due_at
 from engine.live.clock import SKEW_MS_MAX, Clock
-from engine.live.keys import PARTITIONS, Keys, keys_of, partition_tag
+from engine.live.keys import PARTITIONS, keys_of, partition_tag
 from engine.live.state import UnknownFormat, fields_of, interview_of
 from protocol.words import Fence
 
@@ -36,6 +36,16 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     recorded: int
     fence: int = 0
     tab: str = ""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One event as committed: its bytes, and on a command's first event the command's id, hash and outcome."""
+
+    seq: int
+    body: bytes
+    command_id: str | None = None
+    body_hash: bytes | None = None
+    outcome: bytes | None = None
 
 
 class Miss(Enum):
@@ -73,6 +83,12 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     now: int
     holds_from: int = 0
     holds_until: int | None = None
+
+    def entries(self) -> tuple[Entry, ...]:
+        """The events as the stream holds them."""
+        first = self.before.interview.seq + 1
+        named = Entry(first, self.events[0], self.command_id, self.body_hash, self.outcome)
+        return (named, *(Entry(first + i, body) for i, body in enumerate(self.events[1:], 1)))
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,8 +202,8 @@ class Live:
         found: Any = await self.redis.xrange(keys_of(id).events, min=f"{after + 1}-0", max=f"{to}-0")
         return [fields[b"b"] for _, fields in found]
 
-    async def unrecorded(self, id: str) -> tuple[Loaded, list[bytes]] | None:
-        """The interview and its events that the record lacks, from one instant. None when it is not live."""
+    async def unrecorded(self, id: str) -> tuple[Loaded, list[Entry]] | None:
+        """The interview and its events that the record may lack, from one instant. None when it is not live."""
         keys = keys_of(id)
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.hgetall(keys.state)
@@ -196,8 +212,8 @@ class Live:
         loaded = _loaded(fields) if fields else None
         if loaded is None:
             return None
-        lacking = [entry[b"b"] for at, entry in found if int(at.partition(b"-")[0]) > loaded.recorded]
-        return loaded, lacking
+        entries = [_entry(at, fields) for at, fields in found]
+        return loaded, [entry for entry in entries if entry.seq > loaded.recorded]
 
     async def recorded(self, id: str, epoch: int, seq: int) -> bool:
         """The record holds the events to `seq`: remember it, and ring. False: this epoch is over."""
@@ -212,7 +228,13 @@ class Live:
         interview = loaded.interview
         keys = keys_of(interview.id)
         due = due_at(interview)
-        head = {"epoch": loaded.epoch, "head": interview.seq, "recorded": interview.seq, "fence": 0, "tab": ""}
+        head = {
+            "epoch": loaded.epoch,
+            "head": interview.seq,
+            "recorded": interview.seq,
+            "fence": 0,
+            "tab": "",
+        }
         fields = [*_flat(head.items()), *_flat(fields_of(interview).items())]
         reply = await self._scripts["rebuild"](
             keys=[keys.state, keys.events, keys.commands, keys.due, keys.dirty, keys.tail],
@@ -300,6 +322,17 @@ def _loaded(fields: dict[bytes, bytes]) -> Loaded | None:
     )
 
 
+def _entry(at: bytes, fields: dict[bytes, bytes]) -> Entry:
+    command_id = fields.get(b"c")
+    return Entry(
+        seq=int(at.partition(b"-")[0]),
+        body=fields[b"b"],
+        command_id=command_id.decode() if command_id else None,
+        body_hash=fields.get(b"h"),
+        outcome=fields.get(b"o"),
+    )
+
+
 def _pairs(flat: Any) -> dict[bytes, bytes]:
     return flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
 
@@ -314,6 +347,3 @@ def _narrative(fields: dict[bytes, bytes], interview: Interview) -> str:
     if not fields or view is None or (int(fields[b"run"]), int(fields[b"attempt"])) != (view.run, view.attempt):
         return ""
     return fields[b"text"].decode(errors="ignore")
-
-
-__all__ = ["Applied", "Arrival", "Change", "Keys", "Live", "Loaded", "Miss", "Seen"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -39,7 +40,7 @@ async def issue(redis: Redis, ticket: Ticket) -> str:
 
 async def redeem(redis: Redis, opaque: str) -> Ticket | None:
     """What this ticket opens; None when it was used, is too old, or never was."""
-    data = await redis.getdel(_key(opaque))
+    data: Any = await redis.getdel(_key(opaque))
     return _decode(data) if data else None
 
 
