@@ -82,15 +82,14 @@ def configure(style: Literal["json", "console"], *, level: int = logging.INFO) -
         logger_factory=_to_stderr,
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(handlers=[_Foreign()], level=logging.WARNING, force=True)
+    root = logging.getLogger()
+    root.handlers = [one for one in root.handlers if not isinstance(one, _Foreign)] + [_Foreign()]
     for name, foreign_level in FOREIGN_LEVELS.items():
         logging.getLogger(name).setLevel(foreign_level)
     logging.captureWarnings(True)
 
 
-def keep_text_out(
-    _: Any, __: str, event: MutableMapping[str, Any]
-) -> Mapping[str, Any]:  # a structlog processor
+def keep_text_out(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:  # a structlog processor
     """Replace every string that its field's name does not let through; cut what is too long."""
     return {name: _safe(name, value) for name, value in event.items()}
 
@@ -226,9 +225,7 @@ def make_metrics(registry: CollectorRegistry | None = None) -> Metrics:
         ack_seconds=seconds("ack", "From a command's frame to its ack.", "type"),
         commit_seconds=seconds("commit", "One commit in Redis."),
         record_seconds=seconds("record", "One group into Postgres."),
-        record_group=Histogram(
-            "engine_record_group_events", "Events a group.", registry=into, buckets=BUCKETS_COUNT
-        ),
+        record_group=Histogram("engine_record_group_events", "Events a group.", registry=into, buckets=BUCKETS_COUNT),
         record_lag_events=gauge("record_lag_events", "Events committed here and not yet recorded."),
         record_parked=counter("record_parked", "Interviews that could not be recorded."),
         record_away=gauge("record_away", "1 while Postgres is away."),

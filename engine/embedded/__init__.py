@@ -34,13 +34,12 @@ class Urls(NamedTuple):
 class Embedded:
     """Both servers in one folder. `durable=False`, for tests: a power cut may lose data, kill -9 does not."""
 
-    def __init__(
-        self, home: str | Path, *, durable: bool = True, postgres: bool = True, valkey: bool = True
-    ) -> None:
+    def __init__(self, home: str | Path, *, durable: bool = True, postgres: bool = True, valkey: bool = True) -> None:
         self.home = Path(home).absolute()
         self.postgres = Postgres(self.home, durable=durable)
         self.valkey = Valkey(self.home, durable=durable)
         self._wanted = (postgres, valkey)
+        self._urls = Urls("", "")
         self._lock: IO[str] | None = None
 
     def start(self) -> Urls:
@@ -50,11 +49,19 @@ class Embedded:
         """
         self._take_folder()
         try:
-            postgres, valkey = self._wanted
-            return Urls(self.postgres.start() if postgres else "", self.valkey.start() if valkey else "")
+            return self.ensure()
         except BaseException:
             self.stop()
             raise
+
+    def ensure(self) -> Urls:
+        """Start what is wanted and does not run (the first time, or after a kill), and say where it answers."""
+        postgres, valkey = self._wanted
+        if postgres and self.postgres.pid is None:
+            self._urls = self._urls._replace(database=self.postgres.start())
+        if valkey and self.valkey.pid is None:
+            self._urls = self._urls._replace(redis=self.valkey.start())
+        return self._urls
 
     def stop(self) -> None:
         """Stop both cleanly, side by side, and give the folder back."""

@@ -37,9 +37,7 @@ class Postgres:
     def __init__(self, home: Path, *, durable: bool) -> None:
         self._home, self._durable = home, durable
         self._data = home / "postgres"
-        self._child = Child(
-            "postgres", home, stop_signal=SIGINT
-        )  # SIGINT: end now, cleanly, whoever is connected
+        self._child = Child("postgres", home, stop_signal=SIGINT)  # SIGINT: end now, cleanly, whoever is connected
         self.ask_to_stop, self.wait_stopped = self._child.ask_to_stop, self._child.wait_stopped
         self.kill = self._child.kill
 
@@ -65,7 +63,7 @@ class Postgres:
             except StartError:
                 if attempt == STARTS_MAX or not self._may_pass():
                     raise
-        return f"postgresql+asyncpg://engine:{password}@127.0.0.1:{port}/postgres"
+        return f"postgresql://engine:{password}@127.0.0.1:{port}/postgres"
 
     def stop(self) -> None:
         """Stop it cleanly and wait for that."""
@@ -117,7 +115,8 @@ class Postgres:
         if made_by != version:
             raise StartError(
                 f"{self._data} was made by Postgres {made_by}, and the one here is {version}. "
-                f"Name the programs of {made_by} in ENGINE_PG_BINDIR, or move that folder away to begin with an empty record."
+                f"Name the programs of {made_by} in ENGINE_PG_BINDIR, "
+                "or move that folder away to begin with an empty record."
             )
 
     def _own(self, who: As) -> None:
@@ -149,6 +148,5 @@ def _who_may_run(program: Path) -> tuple[As, str]:
             return who, found[1]
         said = answer.stderr.strip() or f"exit status {answer.returncode}"
     raise StartError(
-        f"{program} does not run here: {said}. "
-        "Run as an ordinary user, or name a running server in DATABASE_URL."
+        f"{program} does not run here: {said}. Run as an ordinary user, or name a running server in DATABASE_URL."
     )

@@ -1,0 +1,36 @@
+"""Waiting for a condition: the one place of the tests where time passes."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+WAIT_SECONDS = 10.0
+POLL_SECONDS = 0.01
+
+
+async def until(condition: Callable[[], T | Awaitable[T]], seconds: float = WAIT_SECONDS) -> T:
+    """Wait until `condition()` (or what it awaits) is true, and return that. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while True:
+            found = condition()
+            if inspect.isawaitable(found):
+                found = await found
+            if found:
+                return found
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def until_now(condition: Callable[[], T], seconds: float = WAIT_SECONDS) -> T:
+    """The same for tests without a loop."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > end:
+            raise TimeoutError(f"not so after {seconds} s: {condition}")
+        time.sleep(POLL_SECONDS)
+    return found
