@@ -28,7 +28,8 @@ ALWAYS = {
 FOR_ROOT: tuple[As, ...] = ("namespace", "nobody")
 """As whom Postgres runs when we are root, which it refuses to be: the first that this system allows."""
 
-FOR_TESTS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+FOR_TESTS = {"fsync": "off", "full_page_writes": "off"}
+"""Not synchronous_commit: with it off, kill -9 of the server loses what was acknowledged."""
 
 
 class Postgres:
