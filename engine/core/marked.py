@@ -1,0 +1,84 @@
+"""The copy of a submission that a model reads: plain characters, bounded, each line marked and numbered."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from protocol.words import FIELDS, Field
+
+SECTION_CHARS_MAX: Final = 12_000
+"""About 3,000 tokens; an honest section has a tenth of it. What is cut is named in the receipt."""
+REPEATS_MAX: Final = 3
+"""A line that comes again right after itself is shown so often, then counted."""
+
+OPEN: Final = "⟦"
+CLOSE: Final = "⟧"
+BAR: Final = "│"
+
+_OURS: Final = str.maketrans({OPEN: "[", CLOSE: "]", BAR: "|"})
+_UNSEEN: Final = frozenset({"Cf", "Cc", "Cs", "Co", "Cn"})
+_LINE_MARK: Final = re.compile(
+    rf"(?:{OPEN}[^{CLOSE}\n]{{0,40}}{CLOSE}\s*)?\b\d{{1,6}}\s*{BAR} ?|{OPEN}[^{CLOSE}\n]{{0,40}}{CLOSE}"
+)
+
+
+class MarkedCopy(msgspec.Struct, frozen=True, kw_only=True):
+    """`text`: every section under its name, the candidate's lines marked. `cut`: the sections that were too long."""
+
+    text: str
+    cut: tuple[Field, ...]
+
+
+def sanitise(text: str) -> list[str]:
+    """Lines without what the eye cannot see and without the signs our marks are made of, in NFKC."""
+    text = unicodedata.normalize("NFKC", text).replace("\t", "    ").translate(_OURS)
+    return ["".join(char for char in line if _is_seen(char)).rstrip() for line in text.splitlines()]
+
+
+def _is_seen(char: str) -> bool:
+    return unicodedata.category(char) not in _UNSEEN
+
+
+def marked_copy(fields: Mapping[Field, str], mark: str) -> MarkedCopy:
+    """All seven sections in table order. Lines are numbered through from 1; only a candidate's lines are marked."""
+    blocks: list[str] = []
+    cut: list[Field] = []
+    number = 0
+    for field in FIELDS:
+        text = fields.get(field, "")
+        lines = sanitise(text[:SECTION_CHARS_MAX])
+        if not any(lines):
+            blocks.append(f"[{field}] is empty")
+            continue
+        blocks.append(f"[{field}]")
+        for line, again in _folded(lines):
+            number += 1
+            blocks.append(f"{OPEN}{mark}{CLOSE} {number:03d}{BAR} {line}")
+            if again:
+                blocks.append(f"(line {number} comes {again} more times)")
+        if len(text) > SECTION_CHARS_MAX:
+            cut.append(field)
+            blocks.append("(the rest of this section is not shown: it is too long)")
+    return MarkedCopy(text="\n".join(blocks), cut=tuple(cut))
+
+
+def _folded(lines: list[str]) -> list[tuple[str, int]]:
+    """Each line with how often it came again after the last time it is shown."""
+    folded: list[tuple[str, int]] = []
+    run = 0
+    for line in lines:
+        run = run + 1 if folded and folded[-1][0] == line else 1
+        if run <= REPEATS_MAX:
+            folded.append((line, 0))
+        else:
+            folded[-1] = (line, folded[-1][1] + 1)
+    return folded
+
+
+def unmarked(quote: str) -> str:
+    """A quote without the marks and line numbers a model may have copied with it."""
+    return _LINE_MARK.sub(" ", quote).strip()
