@@ -45,9 +45,7 @@ def _flag(name: str) -> sa.Column[object]:
     return sa.Column(name, sa.Boolean, nullable=False, server_default=sa.false())
 
 
-def _of(
-    name: str, to: str, *, null: bool = False, delete: str = "CASCADE", **more: object
-) -> sa.Column[object]:
+def _of(name: str, to: str, *, null: bool = False, delete: str = "CASCADE", **more: object) -> sa.Column[object]:
     """A foreign key; rows go with what they belong to, so that deleting a user deletes all of theirs."""
     return sa.Column(name, sa.ForeignKey(to, ondelete=delete), nullable=null, **more)  # type: ignore[arg-type]
 
@@ -183,6 +181,7 @@ interview_sessions = sa.Table(
     _text("phase"),
     _at("started_at"),
     _at("deadline_at"),
+    _int("clarify_seconds"),
     _int("design_seconds"),
     _at("submitted_at", null=True),
     _int("epoch", 0),
