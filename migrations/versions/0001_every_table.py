@@ -145,7 +145,6 @@ CREATE TABLE interview_sessions (
     started_at timestamptz NOT NULL,
     deadline_at timestamptz NOT NULL,
     clarify_seconds integer NOT NULL,
-    clarify_seconds integer NOT NULL,
     design_seconds integer NOT NULL,
     submitted_at timestamptz,
     epoch integer NOT NULL DEFAULT 0,
