@@ -1,0 +1,375 @@
+"""Carries what live holds into the record, in order, then rings. Redis orders, Postgres follows.
+
+What a process commits it records itself, in groups; what anyone left lying is found through the `dirty` indexes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+import asyncpg
+import msgspec
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from engine.core.interview import Interview, evolve
+from engine.live.store import Change, Entry, Live, Loaded
+from engine.record import events as record
+from engine.record import interviews
+from engine.record.events import Batch, Recorded, millis
+from engine.telemetry import Metrics, log
+from protocol.codec import decode_event
+from protocol.words import Durable
+
+WINDOW_SECONDS = 0.02
+"""Groups start at most this often: under load one commit in Postgres serves many in Redis."""
+GROUP_MAX = 256
+RETRY_SECONDS = 0.25
+SWEEP_SECONDS = 0.5
+LEFT_LYING_MS = 1_000
+"""Events that wait longer than this may be recorded by anyone: their process is gone, or slow."""
+AWAY = (
+    OSError,
+    TimeoutError,
+    SQLAlchemyError,  # only the pool speaks SQLAlchemy here, so this is about connecting
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.PostgresIOError,
+)
+"""What Postgres being away looks like; any other error is about the data."""
+
+
+class Lost(Exception):
+    """The epoch ended before the record had the event: the command did not happen."""
+
+
+class Parked(Exception):
+    """The record refuses this interview's events; it is set aside."""
+
+
+class NotThere(Exception):
+    """There is no such interview."""
+
+
+class _Waiter(msgspec.Struct):
+    """Somebody waits for event `seq`; a patient one does not take "live" for an answer."""
+
+    seq: int
+    future: asyncio.Future[Durable]
+    patient: bool = False
+
+
+class _Waiting(msgspec.Struct):
+    """One interview's events of this process that are not recorded yet, in order, and who waits for which."""
+
+    loaded: Loaded
+    entries: list[Entry] = []
+    waiters: list[_Waiter] = []
+
+
+class Recorder:
+    """Groups of events into Postgres, one group at a time. `away` is the breaker."""
+
+    def __init__(self, engine: AsyncEngine, live: Live, metrics: Metrics) -> None:
+        self.away = False
+        self.parked: set[str] = set()
+        self._engine, self._live, self._metrics = engine, live, metrics
+        self._waiting: dict[str, _Waiting] = {}
+        self._lagging: set[str] = set()
+        """Interviews whose events must be read from the stream: this process does not hold them (all)."""
+        self._work = asyncio.Event()
+
+    def add(self, change: Change) -> asyncio.Future[Durable]:
+        """Take what was just committed. The future: "record" when it is recorded, "live" while Postgres is away.
+
+        The future raises Lost or Parked.
+        """
+        id = change.after.id
+        loaded = Loaded(interview=change.after, epoch=change.before.epoch, recorded=change.before.recorded)
+        waiting = self._waiting.get(id)
+        if waiting is not None and waiting.loaded.epoch != loaded.epoch:
+            self._fail(id, waiting, Lost(id))
+            waiting = None
+        if waiting is None:
+            waiting = self._waiting[id] = _Waiting(loaded)
+        waiting.loaded = loaded
+        if self.away:
+            self._lagging.add(id)  # what waits for Postgres is kept by Redis, not by this process
+        else:
+            waiting.entries.extend(change.entries())
+        return self._wait(waiting, change.after.seq, patient=False)
+
+    def ensure(self, loaded: Loaded, *, patient: bool = False) -> asyncio.Future[Durable]:
+        """See that the record gets all that `loaded` shows, whoever committed it. Futures as `add` has them.
+
+        A patient one waits until Postgres is back.
+        """
+        id = loaded.interview.id
+        waiting = self._waiting.setdefault(id, _Waiting(loaded))
+        self._lagging.add(id)
+        return self._wait(waiting, loaded.interview.seq, patient=patient)
+
+    def _wait(self, waiting: _Waiting, seq: int, *, patient: bool) -> asyncio.Future[Durable]:
+        future: asyncio.Future[Durable] = asyncio.get_running_loop().create_future()
+        if self.away and not patient:
+            future.set_result("live")
+        else:
+            waiting.waiters.append(_Waiter(seq, future, patient))
+        self._work.set()
+        return future
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Record until `stop`, then what is left."""
+        sweep = asyncio.create_task(self._sweep(stop))
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set() or self._waiting:
+                if not self._waiting:
+                    worked = asyncio.create_task(self._work.wait())
+                    await asyncio.wait({worked, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                    worked.cancel()
+                self._work.clear()
+                started = time.monotonic()
+                await self._flush()
+                if self.away:
+                    if stop.is_set():
+                        return
+                    await asyncio.sleep(RETRY_SECONDS)
+                elif self._waiting:
+                    await asyncio.sleep(max(0.0, WINDOW_SECONDS - (time.monotonic() - started)))
+        finally:
+            sweep.cancel()
+            stopped.cancel()
+
+    async def _flush(self) -> None:
+        """Record one group; whoever cannot go with the group goes alone."""
+        group = {id: self._waiting.pop(id) for id in list(self._waiting)[:GROUP_MAX]}
+        if not group:
+            return
+        ready = {id: _batch(w) for id, w in group.items() if id not in self._lagging and w.entries}
+        with self._metrics.record_seconds.time():
+            written = await self._write(ready, group)
+        self._metrics.record_group.observe(sum(len(batch.entries) for batch in ready.values()))
+        probed = False
+        for id, waiting in group.items():
+            if id in written:
+                continue
+            if self.away and probed:
+                self._later(id, waiting)  # one try tells for all
+            else:
+                probed = True
+                await self._alone(id, waiting)
+
+    async def _write(self, ready: dict[str, Batch], group: dict[str, _Waiting]) -> set[str]:
+        """The ids that are in the record now. Data that fails in a group is tried again alone."""
+        if self.away or not ready:
+            return set()
+        try:
+            written = await record.write(self._engine, list(ready.values()))
+        except AWAY as error:
+            self._went_away(error)
+            return set()
+        except asyncpg.PostgresError as error:
+            log.warning("group_refused", error=type(error).__name__, interviews=len(ready))
+            return set()
+        for id in written:
+            await self._tell(id, group[id], ready[id].last)
+        return written
+
+    async def _alone(self, id: str, waiting: _Waiting) -> None:
+        """Record one interview from the stream, after asking the record how far it is."""
+        try:
+            last = await self._settle(id, waiting.loaded.epoch)
+        except AWAY as error:
+            self._went_away(error)
+            self._later(id, waiting)
+        except (RedisError, asyncpg.TransactionRollbackError) as error:
+            log.warning("record_delayed", interview=id, error=type(error).__name__)
+            self._later(id, waiting)
+        except (Lost, Parked, NotThere) as error:
+            self._fail(id, waiting, error)
+        except (asyncpg.PostgresError, ValueError) as error:
+            await self._park(id, waiting, error)
+        else:
+            self._came_back()
+            self._lagging.discard(id)
+            await self._tell(id, waiting, last)
+
+    async def _settle(self, id: str, epoch: int) -> int:
+        """Bring the record to live's head, whoever wrote what, and say how far it is."""
+        row = await interviews.read(self._engine, id)
+        if row is None:
+            await self._live.forget(id)
+            raise NotThere(id)
+        if row.parked is not None:
+            raise Parked(id)
+        found = await self._live.unrecorded(id)
+        if found is None or found[0].epoch != row.epoch or row.epoch != epoch:
+            await self._live.forget(id) if found is None else None
+            raise Lost(id)
+        loaded, entries = found
+        await self._compare(row, [entry for entry in entries if entry.seq <= row.recorded_seq])
+        rest = [entry for entry in entries if entry.seq > row.recorded_seq]
+        if rest:
+            batch = Batch(epoch=row.epoch, interview=loaded.interview, entries=_recorded(rest))
+            if batch.first != row.recorded_seq + 1:
+                raise Lost(id)
+            if not await record.write(self._engine, [batch]):
+                return await self._settle(id, epoch)  # another process was quicker
+        return max(row.recorded_seq, loaded.interview.seq)
+
+    async def _compare(self, row: interviews.Row, entries: list[Entry]) -> None:
+        """The record has these seqs already: with the same bytes all is well, with others live is stale."""
+        if not entries:
+            return
+        id = str(row.id)
+        held = {entry.seq: entry.body for entry in await record.read_events(self._engine, id, entries[0].seq - 1)}
+        if any(held.get(entry.seq) != entry.body for entry in entries):
+            log.error("live_stale", interview=id, epoch=row.epoch)
+            await self.rebuild(id, seen=row.epoch)
+            raise Lost(id)
+
+    async def rebuild(self, id: str, *, seen: int | None = None) -> None:
+        """Install a live copy made from the record, in a new epoch, unless somebody else has since `seen`.
+
+        Raises NotThere, Parked.
+        """
+        row = await interviews.read(self._engine, id)
+        if row is None:
+            raise NotThere(id)
+        if row.parked is not None:
+            raise Parked(id)
+        if seen is not None and row.epoch != seen:
+            return
+        if not await interviews.raise_epoch(self._engine, id, row.epoch):
+            return
+        row = await interviews.read(self._engine, id)
+        if row is None:
+            raise NotThere(id)
+        events = await record.read_events(self._engine, id)
+        interview = _fold(row, [entry for entry in events if entry.seq <= row.recorded_seq])
+        commands = [
+            (entry.command_id, (entry.body_hash or b"") + (entry.outcome or b""))
+            for entry in events
+            if entry.command_id is not None
+        ]
+        loaded = Loaded(interview=interview, epoch=row.epoch, recorded=interview.seq)
+        installed = await self._live.rebuild(loaded, commands)
+        self._metrics.rebuilds.inc()
+        log.info("rebuilt", interview=id, epoch=row.epoch, seq=interview.seq, installed=installed)
+
+    async def _tell(self, id: str, waiting: _Waiting, last: int) -> None:
+        """The record has the events to `last`: live learns it, sockets are rung, waiters go on."""
+        try:
+            alive = await self._live.recorded(id, waiting.loaded.epoch, last)
+        except (RedisError, OSError) as error:
+            log.warning("live_away", error=type(error).__name__)
+            alive = True  # they are recorded; live learns it at the next sweep
+        if not alive:
+            log.info("epoch_over", interview=id, epoch=waiting.loaded.epoch)
+        rest = [waiter for waiter in waiting.waiters if waiter.seq > last]
+        for waiter in waiting.waiters:
+            if waiter.seq <= last and not waiter.future.done():
+                waiter.future.set_result("record")
+        if rest:
+            self._again(id, _Waiting(waiting.loaded, [], rest))
+
+    def _later(self, id: str, waiting: _Waiting) -> None:
+        """Postgres or Redis is away: the impatient are told "live", and the events stay in the stream."""
+        patient = []
+        for waiter in waiting.waiters:
+            if waiter.future.done():
+                continue
+            if self.away and not waiter.patient:
+                waiter.future.set_result("live")
+            else:
+                patient.append(waiter)
+        self._again(id, _Waiting(waiting.loaded, [], patient))
+
+    def _again(self, id: str, waiting: _Waiting) -> None:
+        """Back into the line, to be read from the stream; what came in meanwhile goes with it."""
+        self._lagging.add(id)
+        newer = self._waiting.get(id)
+        if newer is None:
+            self._waiting[id] = waiting
+        elif newer.loaded.epoch == waiting.loaded.epoch:
+            newer.waiters[:0] = waiting.waiters
+        else:
+            self._fail(id, waiting, Lost(id))
+
+    def _fail(self, id: str, waiting: _Waiting, error: Exception) -> None:
+        self._lagging.discard(id)
+        if isinstance(error, Parked):
+            self.parked.add(id)
+        for waiter in waiting.waiters:
+            if not waiter.future.done():
+                waiter.future.set_exception(error)
+                waiter.future.exception()  # whoever waited may be gone; that is no news
+
+    async def _park(self, id: str, waiting: _Waiting, error: Exception) -> None:
+        log.error("interview_parked", interview=id, error=type(error).__name__, exc_info=error)
+        self._metrics.record_parked.inc()
+        try:
+            await interviews.park(self._engine, id, type(error).__name__)
+        except AWAY as away:
+            self._went_away(away)
+        self._fail(id, waiting, Parked(id))
+
+    def _went_away(self, error: BaseException) -> None:
+        if not self.away:
+            log.error("record_away", error=type(error).__name__)
+        self.away = True
+        self._metrics.record_away.set(1)
+
+    def _came_back(self) -> None:
+        if self.away:
+            log.info("record_back")
+        self.away = False
+        self._metrics.record_away.set(0)
+
+    async def _sweep(self, stop: asyncio.Event) -> None:
+        """Find what others, or this process before it died, left unrecorded."""
+        while not stop.is_set():
+            try:
+                for id in await self._live.dirty(LEFT_LYING_MS):
+                    if id not in self._waiting and id not in self.parked:
+                        await self._left_lying(id)
+            except (RedisError, OSError) as error:
+                log.warning("live_away", error=type(error).__name__)
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _left_lying(self, id: str) -> None:
+        loaded = await self._live.load(id)
+        if loaded is None:
+            await self._live.forget(id)
+        else:
+            self.ensure(loaded)
+
+
+def _batch(waiting: _Waiting) -> Batch:
+    return Batch(epoch=waiting.loaded.epoch, interview=waiting.loaded.interview, entries=_recorded(waiting.entries))
+
+
+def _recorded(entries: Iterable[Entry]) -> tuple[Recorded, ...]:
+    return tuple(Recorded(e.seq, e.body, e.command_id, e.body_hash, e.outcome) for e in entries)
+
+
+def _fold(row: interviews.Row, events: list[Recorded]) -> Interview:
+    """The interview from its row as it began, and all its events."""
+    interview = Interview(
+        id=str(row.id),
+        pack=row.pack_hash,
+        started_at=millis(row.started_at),
+        deadline_at=millis(row.started_at) + row.clarify_seconds * 1000,
+        design_ms=row.design_seconds * 1000,
+    )
+    for event in events:
+        interview = evolve(interview, decode_event(event.body))
+    return interview
