@@ -122,7 +122,7 @@ def load_settings(environ: Mapping[str, str] | None = None, **changes: Any) -> S
         elif variable.startswith(PREFIX) and variable not in known and variable not in OF_OTHERS:
             raise SettingsError(f"{variable} is not a setting of the engine (see `engine settings`)")
     try:
-        settings = msgspec.convert({**read, **changes}, Settings, strict=False)
+        settings = msgspec.convert({**read, **changes}, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise SettingsError(_explain(str(error))) from None
     _check_production(settings)
@@ -139,6 +139,12 @@ def binaries(environ: Mapping[str, str] | None = None) -> tuple[Path | None, Pat
     environ = os.environ if environ is None else environ
     postgres, redis = environ.get("ENGINE_PG_BINDIR"), environ.get("ENGINE_REDIS_BIN")
     return (Path(postgres) if postgres else None, Path(redis) if redis else None)
+
+
+def _path(kind: type, value: Any) -> Path:
+    if kind is Path and isinstance(value, str | Path):
+        return Path(value)
+    raise NotImplementedError(f"no setting is a {kind}")
 
 
 def _explain(error: str) -> str:
