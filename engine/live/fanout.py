@@ -50,6 +50,8 @@ class Topic:
         self.position: int | None = None
         """The last event read for all; None until a hello says where to start."""
         self.epoch = 0
+        self.early: Bell | None = None
+        """The newest ring before `position` was known."""
         self.subscribed = asyncio.Event()
         self.lock = asyncio.Lock()
 
@@ -92,10 +94,13 @@ class Fanout:
             self._channels.pop(bell.encode(), None)
             await self._pubsub.unsubscribe(bell)
 
-    def start(self, topic: Topic, epoch: int, position: int) -> None:
+    async def start(self, topic: Topic, epoch: int, position: int) -> None:
         """A hello has read the interview at `position`: read on from there, unless others are further."""
         if topic.position is None or epoch > topic.epoch:
             topic.epoch, topic.position = epoch, position
+        early, topic.early = topic.early, None
+        if early is not None:
+            await self.ring(topic.id, early)
 
     async def ring(self, id: str, bell: Bell) -> None:
         """Hand on what is new up to `bell.told`. Returns when this node's sockets have it queued."""
@@ -104,6 +109,7 @@ class Fanout:
             return
         async with topic.lock:
             if topic.position is None:
+                topic.early = bell
                 return
             if bell.epoch != topic.epoch:
                 if bell.epoch > topic.epoch:
@@ -115,9 +121,10 @@ class Fanout:
 
     async def ring_again(self, id: str) -> None:
         """Read the head itself: after a reconnect of the subscription, or when a heartbeat is due."""
-        loaded = await self._live.load(id)
-        if loaded is not None:
-            await self.ring(id, Bell(loaded.epoch, loaded.recorded, loaded.recorded, loaded.fence))
+        position = await self._live.position(id)
+        if position is not None:
+            epoch, recorded, fence = position
+            await self.ring(id, Bell(epoch, recorded, recorded, fence))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Listen to doorbells until `stop`. Redis away: tries again, and re-reads every head on its return."""

@@ -91,6 +91,17 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return (named, *(Entry(first + i, body) for i, body in enumerate(self.events[1:], 1)))
 
 
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an interview stands, and what became of one command id."""
+
+    epoch: int
+    head: int
+    recorded: int
+    fence: int
+    seen: bytes | None
+    """Hash and outcome, if the command took effect."""
+
+
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """What hello found, all at one instant."""
 
@@ -152,6 +163,18 @@ class Live:
             case word:
                 return Miss(word.decode())
 
+    async def look(self, id: str, command_id: str) -> Look | None:
+        """What a refusal must be checked against: it may be the echo of a command that took effect."""
+        keys = keys_of(id)
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.hmget(keys.state, ["epoch", "head", "recorded", "fence"])
+            pipe.hget(keys.commands, command_id)
+            held, seen = await pipe.execute()
+        if held[0] is None:
+            return None
+        epoch, head, recorded, fence = map(int, held)
+        return Look(epoch=epoch, head=head, recorded=recorded, fence=fence, seen=seen)
+
     async def hello(
         self,
         id: str,
@@ -196,6 +219,11 @@ class Live:
             outcomes=tuple(reply[5]),
             narrative=_narrative(_pairs(reply[7]), loaded.interview),
         )
+
+    async def position(self, id: str) -> tuple[int, int, int] | None:
+        """(epoch, what the record holds, newest fence): where sockets should be."""
+        held: Any = await self.redis.hmget(keys_of(id).state, ["epoch", "recorded", "fence"])
+        return None if held[0] is None else (int(held[0]), int(held[1]), int(held[2]))
 
     async def events(self, id: str, after: int, to: int) -> list[bytes]:
         """The events after `after` up to `to`, as they were committed. Fewer when some are gone."""

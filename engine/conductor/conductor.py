@@ -1,0 +1,360 @@
+"""Load, decide, commit, record, tell: sockets, REST, the clock and workers all change interviews through here."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+from redis.exceptions import RedisError
+
+from engine.conductor.shelf import Shelf, Shelved
+from engine.core import machine
+from engine.core.interview import Interview, due_at, evolve
+from engine.core.machine import Announce, Asked, ClockRan, Decided, Refused
+from engine.core.matcher import match
+from engine.live.fanout import Bell, Fanout
+from engine.live.store import Applied, Arrival, Change, Live, Loaded, Look, Miss, Seen
+from engine.recorder import Recorder
+from engine.telemetry import Metrics, log
+from protocol import commands, events
+from protocol.codec import canonical, encode
+from protocol.codes import Refuse
+from protocol.messages import Ack, Command, HelloBody, Refusal, event_frame
+from protocol.words import Durable, Fence
+
+TRIES_MAX = 8
+"""Each loses to another writer or to the clock; more than a few in a row means that something is wrong."""
+CACHE_MAX = 4_096
+HASH_BYTES = 16
+RETRY_MS = 1_000
+
+
+class StateReset(Exception):
+    """The interview began a new epoch under this client: its position and its fence mean nothing any more."""
+
+
+class Outcome(msgspec.Struct, frozen=True, array_like=True):
+    """What is kept of a command that took effect: its last event, the draft's revision, lateness."""
+
+    s: int
+    rev: int | None = None
+    late: bool = False
+
+
+class Greeting(NamedTuple):
+    """What hello found, and whether the record holds all of it."""
+
+    arrival: Arrival
+    durable: Durable
+    acks: dict[str, Ack]
+
+
+class _Act(NamedTuple):
+    """A command on its way: what it is called, what it says, and who may say it."""
+
+    interview: str
+    id: str
+    hash: bytes
+    command: Callable[[Shelved], machine.Command]
+    fence: Fence | None = None
+    pending: Callable[[], None] | None = None
+    """Called when the command is applied and the record is slow to follow."""
+
+
+_outcome = msgspec.json.Decoder(Outcome)
+
+
+class Conductor:
+    """One a process. Raises RedisError or OSError when Redis is away, and the recorder's Lost, Parked, NotThere."""
+
+    def __init__(
+        self,
+        live: Live,
+        recorder: Recorder,
+        fanout: Fanout,
+        shelf: Shelf,
+        ring: Callable[[str, int], Awaitable[None]],
+        metrics: Metrics,
+    ) -> None:
+        self.live, self.recorder, self.fanout, self.shelf = live, recorder, fanout, shelf
+        self._ring, self._metrics = ring, metrics
+        self._cache: OrderedDict[str, Loaded] = OrderedDict()
+        self._rings: set[asyncio.Task[None]] = set()
+
+    # --- ways in ---
+
+    async def handle(
+        self, interview: str, frame: Command, fence: Fence | None, pending: Callable[[], None] | None = None
+    ) -> Ack | Refusal:
+        """A client's command: an ack once it is recorded (or live, while Postgres is away), or why not.
+
+        Raises StateReset when the fence is from an epoch that is over.
+        """
+        if fence is None:
+            return Refuse.OBSERVER.frame(id=frame.id)
+        if isinstance(frame.d, commands.Submit | commands.Retry) and self.recorder.away:
+            return Refuse.RECORD_UNAVAILABLE.frame(id=frame.id, retry_ms=RETRY_MS)
+        act = _Act(interview, frame.id, _hash(frame.d), _reading(frame.d), fence, pending)
+        reply = await self._perform(act)
+        said = reply.code if isinstance(reply, Refusal) else "dup" if reply.dup else "applied"
+        self._metrics.commands.labels(type(frame).__struct_config__.tag, said).inc()
+        return reply
+
+    async def announce(self, interview: UUID | str, command_id: str, body: events.Event) -> bool:
+        """A worker's word under its fixed id, recorded before this returns. False: it is stale, or came before."""
+        assert not isinstance(body, events.DraftSaved)
+        said = Announce(body)  # type: ignore[arg-type]
+        reply = await self._perform(_Act(str(interview), command_id, _hash(body), lambda _: said))
+        return isinstance(reply, Ack)
+
+    async def narrate(self, interview: UUID | str, run: int, attempt: int, offset: int, text: str) -> None:
+        """A piece of the narrative, from byte `offset`; rings."""
+        await self.live.narrate(str(interview), run, attempt, offset, text)
+
+    async def clock(self, interview: str) -> bool:
+        """The interview's time is up, somebody thinks. True: the clock acted."""
+        loaded = await self._load(interview, fresh=True)
+        due = due_at(loaded.interview)
+        if due is None or self.live.clock.now() < due:
+            return False
+        acted = await self._run_clock(loaded)
+        self._metrics.deadline_late_seconds.observe(max(0, self.live.clock.now() - due) / 1000)
+        return acted
+
+    async def hello(self, interview: str, body: HelloBody) -> Greeting:
+        """A tab comes in: everything it needs to go on, and nothing that the record does not hold (if it can)."""
+        for _ in range(TRIES_MAX):
+            arrival = await self.live.hello(
+                interview,
+                body.tab,
+                write=body.write,
+                take=body.take,
+                fence=body.fence,
+                resume=(body.resume.epoch, body.resume.s) if body.resume else None,
+                pending=body.pending,
+            )
+            if arrival is None:
+                await self._rebuild(interview)
+                continue
+            self._remember(arrival.loaded)
+            durable = await self._see_recorded(arrival.loaded)
+            return Greeting(arrival, durable, _acks(body.pending, arrival, durable))
+        raise TimeoutError("the interview could not be rebuilt")
+
+    async def take_pen(self, interview: str, tab: str) -> Fence:
+        """A fence for a client without a socket."""
+        greeting = await self.hello(interview, HelloBody(proto=1, tab=tab, write=True, take=True))
+        loaded = greeting.arrival.loaded
+        return Fence(epoch=loaded.epoch, n=loaded.fence)
+
+    async def load(self, interview: str) -> Loaded:
+        """The interview as it stands, rebuilt from the record if it must be."""
+        return await self._load(interview, fresh=True)
+
+    # --- one command ---
+
+    async def _perform(self, act: _Act) -> Ack | Refusal:
+        fresh = False
+        for _ in range(TRIES_MAX):
+            loaded = await self._load(act.interview, fresh=fresh)
+            shelved = await self.shelf.get(loaded.interview.pack)
+            now = self.live.clock.now()
+            decision = machine.decide(loaded.interview, shelved.pack, act.command(shelved), now)
+            if isinstance(decision, Refused):
+                reply = await self._refuse(act, loaded, decision)
+            else:
+                reply = await self._commit(act, loaded, decision, now)
+            if reply is not None:
+                return reply
+            fresh = True
+        return Refuse.UNAVAILABLE.frame(id=act.id, retry_ms=RETRY_MS)
+
+    async def _commit(self, act: _Act, loaded: Loaded, decided: Decided, now: int) -> Ack | Refusal | None:
+        """Commit what was decided. None: something moved meanwhile, decide again."""
+        change = _change(act, loaded, decided, now)
+        with self._metrics.commit_seconds.time():
+            reply = await self.live.commit(change)
+        match reply:
+            case Applied():
+                return await self._applied(act, change)
+            case Seen():
+                return await self._seen(act, reply.outcome, Loaded(interview=loaded.interview, epoch=reply.epoch,
+                                                                   recorded=reply.recorded))  # fmt: skip
+            case Miss.ID_REUSED:
+                return Refuse.ID_REUSED.frame(id=act.id)
+            case Miss.FENCED:
+                return self._fenced(act, (await self._load(act.interview, fresh=True)).epoch)
+            case Miss.GONE:
+                await self._rebuild(act.interview)
+                return None
+            case Miss.STALE | Miss.CLOCK:
+                return None
+
+    async def _applied(self, act: _Act, change: Change) -> Ack:
+        before = change.before
+        loaded = Loaded(interview=change.after, epoch=before.epoch, recorded=before.recorded, fence=before.fence,
+                        tab=before.tab)  # fmt: skip
+        self._remember(loaded)
+        durable = await self.recorder.add(change)
+        if durable == "live" and change.after.phase == "submitted" and act.pending is not None:
+            act.pending()
+            durable = await self.recorder.ensure(loaded, patient=True)
+        await self._tell(loaded, durable)
+        self._ring_worker(change)
+        return _ack(act.id, _outcome.decode(change.outcome), durable)
+
+    async def _seen(self, act: _Act, outcome: bytes, loaded: Loaded) -> Ack:
+        """This command took effect before: the same outcome, once the record holds it."""
+        found = _outcome.decode(outcome)
+        durable: Durable = "record"
+        if found.s > loaded.recorded:
+            loaded = await self._load(act.interview, fresh=True)
+            durable = await self._see_recorded(loaded)
+        return _ack(act.id, found, durable, dup=True)
+
+    async def _refuse(self, act: _Act, loaded: Loaded, refused: Refused) -> Ack | Refusal | None:
+        """A refusal stands only if the state it was made on is the newest, and the command is not an echo."""
+        look = await self.live.look(act.interview, act.id)
+        if look is None:
+            await self._rebuild(act.interview)
+            return None
+        if act.fence is not None and (act.fence.epoch, act.fence.n) != (look.epoch, look.fence):
+            return self._fenced(act, look.epoch)
+        if look.seen is not None:
+            return await self._echo(act, loaded, look, look.seen)
+        if (look.epoch, look.head) != (loaded.epoch, loaded.interview.seq):
+            return None
+        if refused.refuse is Refuse.DEADLINE_PASSED and loaded.interview.phase == "clarifying":
+            await self._run_clock(loaded)  # whoever comes first acts for the clock
+            return None
+        return refused.refuse.frame(id=act.id, at=refused.at, **refused.facts)
+
+    async def _echo(self, act: _Act, loaded: Loaded, look: Look, seen: bytes) -> Ack | Refusal:
+        if seen[:HASH_BYTES] != act.hash:
+            return Refuse.ID_REUSED.frame(id=act.id)
+        known = Loaded(interview=loaded.interview, epoch=look.epoch, recorded=look.recorded)
+        return await self._seen(act, seen[HASH_BYTES:], known)
+
+    def _fenced(self, act: _Act, epoch: int) -> Refusal:
+        if act.fence is not None and act.fence.epoch != epoch:
+            raise StateReset(act.interview)
+        return Refuse.FENCED.frame(id=act.id)
+
+    async def _run_clock(self, loaded: Loaded) -> bool:
+        ran = ClockRan()
+        id = f"clock:{loaded.interview.phase}"
+        reply = await self._perform(_Act(loaded.interview.id, id, _hash_bytes(id.encode()), lambda _: ran))
+        return isinstance(reply, Ack) and not reply.dup
+
+    # --- what it stands on ---
+
+    async def _load(self, interview: str, *, fresh: bool = False) -> Loaded:
+        cached = None if fresh else self._cache.get(interview)
+        if cached is not None:
+            self._cache.move_to_end(interview)
+            return cached
+        for _ in range(TRIES_MAX):
+            loaded = await self.live.load(interview)
+            if loaded is not None:
+                self._remember(loaded)
+                return loaded
+            await self._rebuild(interview)
+        raise TimeoutError("the interview could not be rebuilt")
+
+    async def _rebuild(self, interview: str) -> None:
+        self._cache.pop(interview, None)
+        await self.recorder.rebuild(interview)
+
+    def _remember(self, loaded: Loaded) -> None:
+        self._cache[loaded.interview.id] = loaded
+        self._cache.move_to_end(loaded.interview.id)
+        if len(self._cache) > CACHE_MAX:
+            self._cache.popitem(last=False)
+
+    async def _see_recorded(self, loaded: Loaded) -> Durable:
+        if loaded.recorded >= loaded.interview.seq:
+            return "record"
+        return await self.recorder.ensure(loaded)
+
+    async def _tell(self, loaded: Loaded, durable: Durable) -> None:
+        """This node's sockets have the events queued when this returns; other nodes have been rung."""
+        seq = loaded.interview.seq
+        if durable == "live" and loaded.interview.phase == "submitted":
+            return  # told when it is recorded, which rings
+        if durable == "live":
+            await self.live.ring(loaded.interview.id, loaded)
+        recorded = seq if durable == "record" else loaded.recorded
+        await self.fanout.ring(loaded.interview.id, Bell(loaded.epoch, recorded, seq, loaded.fence))
+
+    def _ring_worker(self, change: Change) -> None:
+        """A submission waits: ring the queue. If that fails, the reaper rings within a second."""
+        view = change.after.evaluation
+        if view is None or view.state != "queued" or change.before.interview.evaluation is view:
+            return
+        task = asyncio.create_task(self._ring_safely(change.after.id, view.run))
+        self._rings.add(task)
+        task.add_done_callback(self._rings.discard)
+
+    async def _ring_safely(self, interview: str, run: int) -> None:
+        try:
+            await self._ring(interview, run)
+        except (RedisError, OSError) as error:
+            log.warning("queue_away", interview=interview, error=type(error).__name__)
+
+
+def _reading(body: commands.ClientCommand) -> Callable[[Shelved], machine.Command]:
+    """A client's words as a command of the machine: a question goes through the matcher first."""
+    if isinstance(body, commands.Ask):
+        text = body.text
+        return lambda shelved: Asked(match(shelved.rules, text))
+    said = body
+    return lambda _: said
+
+
+def _change(act: _Act, loaded: Loaded, decided: Decided, now: int) -> Change:
+    before = loaded.interview
+    frames = [event_frame(body, s=before.seq + i, ts=now) for i, body in enumerate(decided.events, 1)]
+    after: Interview = before
+    for frame in frames:
+        after = evolve(after, frame)
+    saved = next((body for body in decided.events if isinstance(body, events.DraftSaved)), None)
+    late = any(getattr(body, "late", False) for body in decided.events)
+    return Change(
+        before=loaded,
+        after=after,
+        events=tuple(encode(frame) for frame in frames),
+        command_id=act.id,
+        body_hash=act.hash,
+        outcome=msgspec.json.encode(Outcome(s=after.seq, rev=saved.rev if saved else None, late=late)),
+        fence=act.fence,
+        now=now,
+        holds_from=decided.holds_from,
+        holds_until=decided.holds_until,
+    )
+
+
+def _ack(id: str, outcome: Outcome, durable: Durable, *, dup: bool = False) -> Ack:
+    return Ack(id=id, s=outcome.s, rev=outcome.rev, late=outcome.late, dup=dup, durable=durable)
+
+
+def _acks(pending: tuple[str, ...], arrival: Arrival, durable: Durable) -> dict[str, Ack]:
+    found: dict[str, Ack] = {}
+    for id, seen in zip(pending, arrival.outcomes, strict=True):
+        if seen:
+            outcome = _outcome.decode(seen[HASH_BYTES:])
+            held = durable == "record" or outcome.s <= arrival.loaded.recorded
+            found[id] = _ack(id, outcome, "record" if held else "live", dup=True)
+    return found
+
+
+def _hash(body: commands.ClientCommand | events.Event) -> bytes:
+    return _hash_bytes(canonical(body))
+
+
+def _hash_bytes(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()[:HASH_BYTES]

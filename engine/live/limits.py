@@ -1,0 +1,72 @@
+"""How often something may be done. One script takes from all the limits that apply, or from none.
+
+Each limit is a bucket that holds `count` and fills again evenly over its window (the generic cell rate algorithm):
+what is refused is told the exact wait, and asking while refused does not make the wait longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from redis.asyncio import Redis
+
+KEY_CHARS_MAX = 200
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """At most `count` at once, and `count` per `window_seconds` over time; counted for each subject by itself."""
+
+    name: str
+    count: int
+    window_seconds: int
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What a limit and a subject came to. `wait_ms` 0: go on."""
+
+    wait_ms: int
+    limit: Limit | None = None
+    """The limit that refused."""
+
+    @property
+    def wait_seconds(self) -> int:
+        """For a Retry-After header: whole seconds, rounded up."""
+        return -(-self.wait_ms // 1000)
+
+
+# KEYS: one a limit. ARGV: count and window in ms, for each. Gives {0, 0} or {wait in ms, which}.
+# A key holds the instant at which its bucket is full again; it goes when that is past.
+SCRIPT = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local full = {}
+local wait, which = 0, 0
+for i, key in ipairs(KEYS) do
+  local count, window = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+  local at = math.max(tonumber(redis.call('GET', key) or '0'), now) + window / count
+  full[i] = at
+  if at - now - window > wait then
+    wait, which = math.ceil(at - now - window), i
+  end
+end
+if wait > 0 then
+  return {wait, which}
+end
+for i, key in ipairs(KEYS) do
+  redis.call('SET', key, string.format('%.3f', full[i]), 'PX', math.ceil(full[i] - now))
+end
+return {0, 0}
+"""
+
+
+async def take(redis: Redis, wanted: Sequence[tuple[Limit, str]]) -> Taken:
+    """Take one from each (limit, subject), or, when any of them is empty, from none.
+
+    Subjects are stored as they are: hash what is secret or personal before.
+    """
+    keys = [f"{{limits}}:{limit.name}:{subject[:KEY_CHARS_MAX]}" for limit, subject in wanted]
+    numbers = [number for limit, _ in wanted for number in (limit.count, limit.window_seconds * 1000)]
+    script = redis.register_script(SCRIPT)
+    wait_ms, which = await script(keys=keys, args=numbers)
+    return Taken(int(wait_ms), wanted[int(which) - 1][0] if which else None)

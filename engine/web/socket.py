@@ -1,0 +1,413 @@
+"""One socket: moves frames between a client and the conductor, and decides nothing.
+
+A reader that only reads, an applier that takes commands one by one, a writer, a heartbeat. Whoever ends first says
+how the socket is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from secrets import token_hex
+from typing import Any, assert_never
+
+from redis.exceptions import RedisError
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from engine.conductor import Conductor, Greeting, StateReset
+from engine.core.interview import GRACE_MS, snapshot
+from engine.live import tickets
+from engine.live.fanout import News, Topic
+from engine.recorder import Lost, NotThere, Parked
+from engine.telemetry import bound_contextvars, log
+from engine.web.outbox import Full, Outbox
+from engine.web.sockets import Sockets
+from engine.web.upgrade import Denied, Granted, admit
+from protocol import codec
+from protocol import messages as m
+from protocol.codes import Close, Refuse
+from protocol.words import (
+    ASK_CHARS_MAX,
+    COMMANDS_IN_FLIGHT_MAX,
+    FIELD_BYTES_MAX,
+    FRAME_BYTES_MAX,
+    FRAME_BYTES_MAX_BEFORE_HELLO,
+    PROTOCOL_VERSION,
+    Fence,
+)
+
+HELLO_SECONDS = 5.0
+SEND_SECONDS = 10.0
+ERRORS_MAX = 10
+"""Bad frames in a row, after which nobody is at the other end whom errors help."""
+BUDGET = 60
+BUDGET_SECONDS = 10.0
+"""Commands per socket and time; a typing person needs about a tenth of it."""
+OVER_BUDGET_MAX = 120
+AUTH_NOTICE_MS = 60_000
+WRONG_KIND, TOO_BIG = 1003, 1009
+
+
+class Closing(Exception):
+    """The socket ends with this code."""
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(code, reason)
+        self.code, self.reason = code, reason
+
+
+async def serve_socket(ws: WebSocket, sockets: Sockets) -> None:
+    """One connection, from the upgrade to the end. A denied upgrade is an HTTP answer."""
+    admitted = await admit(ws, sockets.redis, sockets.settings.origins)
+    if isinstance(admitted, Denied):
+        await sockets.deny(ws, admitted)
+        return
+    await ws.accept(subprotocol=admitted.subprotocol)
+    socket = Socket(ws, sockets, admitted)
+    with bound_contextvars(connection=socket.id, interview=admitted.ticket.interview), sockets.holding(socket):
+        await socket.run()
+
+
+class Socket:
+    """One open socket of one interview."""
+
+    def __init__(self, ws: WebSocket, sockets: Sockets, granted: Granted) -> None:
+        self.id = token_hex(8)
+        self._ws, self._sockets = ws, sockets
+        self._conductor: Conductor = sockets.conductor
+        self._ticket, self._encoding = granted.ticket, granted.encoding
+        self._outbox = Outbox()
+        self._inbox: asyncio.Queue[m.FromClient] = asyncio.Queue(COMMANDS_IN_FLIGHT_MAX)
+        self._news: list[News] | None = []
+        """What came in before the welcome went out; None from then on."""
+        self._fence: Fence | None = None
+        self._epoch = self._position = self._told_live = self._errors = self._over = 0
+        self._budget, self._heard_at, self._spent_at = float(BUDGET), time.monotonic(), time.monotonic()
+        self._ends: asyncio.Future[Closing] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """Serve until somebody ends it, then close with what they said."""
+        closing = Closing(Close.INTERNAL)
+        try:
+            closing = await self._serve()
+        except (WebSocketDisconnect, asyncio.CancelledError):
+            raise
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("socket_without_live", error=type(error).__name__)
+            closing = Closing(Close.OVERLOADED)
+        except Exception as error:
+            log.error("socket_failed", exc_info=error)
+        finally:
+            await self._close(closing)
+
+    def end(self, code: int, reason: str = "") -> None:
+        """Ask this socket to close."""
+        if not self._ends.done():
+            self._ends.set_result(Closing(code, reason))
+
+    def tell(self, frame: m.Frame) -> None:
+        """Queue a frame for the client."""
+        self._put(codec.encode(frame, self._encoding))
+
+    async def _serve(self) -> Closing:
+        interview = self._ticket.interview
+        try:
+            hello = await self._hello()
+            await self._welcome(hello, await self._sockets.fanout.join(interview, self._hear))
+            return await self._steady()
+        except Closing as closing:
+            return closing
+        except (NotThere, Parked, Lost) as error:
+            return Closing(_close_code(error))
+        finally:
+            await self._sockets.fanout.leave(interview, self._hear)
+
+    async def _steady(self) -> Closing:
+        """Read, apply, write and beat, until the first of them ends."""
+        works = [asyncio.create_task(w) for w in (self._read(), self._apply(), self._write(), self._beat())]
+        try:
+            done, _ = await asyncio.wait({*works, self._ends}, return_when=asyncio.FIRST_COMPLETED)
+            ended = next(iter(done))
+            error = ended.exception()
+            if isinstance(error, Closing):
+                return error
+            if error is not None:
+                raise error
+            return self._ends.result() if self._ends.done() else Closing(Close.INTERNAL)
+        finally:
+            for work in works:
+                work.cancel()
+            await asyncio.gather(*works, return_exceptions=True)
+
+    # --- hello ---
+
+    async def _hello(self) -> m.Hello:
+        try:
+            async with asyncio.timeout(HELLO_SECONDS):
+                data = await self._receive()
+        except TimeoutError:
+            raise Closing(Close.HELLO_TIMEOUT) from None
+        if len(data) > FRAME_BYTES_MAX_BEFORE_HELLO:
+            raise Closing(TOO_BIG)
+        try:
+            frame = codec.decode(data, self._encoding)
+        except codec.BadFrame as bad:
+            raise Closing(Close.PROTOCOL, bad.refuse.value.name) from None
+        if not isinstance(frame, m.Hello):
+            raise Closing(Close.PROTOCOL, "hello_expected")
+        if frame.d.proto != PROTOCOL_VERSION:
+            raise Closing(Close.VERSION, f"this engine speaks {PROTOCOL_VERSION}")
+        return frame
+
+    async def _welcome(self, hello: m.Hello, topic: Topic) -> None:
+        wants = hello.d.write and self._ticket.role == "writer"
+        body = hello.d if wants == hello.d.write else m.HelloBody(**{**_fields(hello.d), "write": wants})
+        greeting = await self._conductor.hello(self._ticket.interview, body)
+        loaded = greeting.arrival.loaded
+        self._epoch, self._position = loaded.epoch, loaded.interview.seq
+        self._fence = Fence(epoch=loaded.epoch, n=loaded.fence) if greeting.arrival.writes else None
+        await self._sockets.fanout.start(topic, loaded.epoch, self._position)
+        self.tell(m.Welcome(d=self._welcome_body(greeting, hello.d.t0)))
+        self._replay(greeting)
+        self.tell(m.Resumed(d=m.Through(s=self._position)))
+        early, self._news = self._news or [], None
+        for news in early:
+            self._hear(news)
+
+    def _replay(self, greeting: Greeting) -> None:
+        loaded = greeting.arrival.loaded
+        first = self._position - len(greeting.arrival.missed) + 1
+        for s, data in enumerate(greeting.arrival.missed, first):
+            live = greeting.durable == "live" and s > loaded.recorded
+            self._put(codec.event_bytes(data, self._encoding, live=live))
+        if greeting.durable == "live" and self._position > loaded.recorded:
+            self._told_live = self._position
+
+    def _welcome_body(self, greeting: Greeting, t0: float | None) -> m.WelcomeBody:
+        arrival, interview = greeting.arrival, greeting.arrival.loaded.interview
+        view = snapshot(interview) if arrival.mode == "snapshot" else None
+        if view is not None and view.evaluation is not None and arrival.narrative:
+            view = _with_text(view, arrival.narrative)
+        settings = self._sockets.settings
+        return m.WelcomeBody(
+            conn=self.id,
+            role="writer" if arrival.writes else "observer",
+            fence=self._fence,
+            epoch=self._epoch,
+            head=self._position,
+            mode=arrival.mode,
+            phase=interview.phase,
+            now=self._conductor.live.clock.now(),
+            deadline_at=interview.deadline_at,
+            grace_ms=GRACE_MS,
+            heartbeat=m.Heartbeat(
+                every_ms=round(settings.heartbeat_seconds * 1000),
+                grace_ms=round(settings.heartbeat_grace_seconds * 1000),
+            ),
+            limits=m.Limits(
+                frame_bytes_max=FRAME_BYTES_MAX,
+                field_bytes_max=FIELD_BYTES_MAX,
+                ask_chars_max=ASK_CHARS_MAX,
+                commands_in_flight_max=COMMANDS_IN_FLIGHT_MAX,
+            ),
+            reconnect=self._sockets.reconnect,
+            commands=greeting.acks,
+            snapshot=view,
+            t0=t0,
+        )
+
+    # --- from the client ---
+
+    async def _receive(self) -> bytes:
+        message = await self._ws.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1005))
+        self._heard_at = time.monotonic()
+        text, data = message.get("text"), message.get("bytes")
+        if (text is None) == (self._encoding == "json"):
+            raise Closing(WRONG_KIND)
+        return data if text is None else text.encode()
+
+    async def _read(self) -> None:
+        """Read and decode. A full inbox stops the reading, and TCP tells the client."""
+        while True:
+            data = await self._receive()
+            try:
+                frame = codec.decode(data, self._encoding)
+            except codec.BadFrame as bad:
+                self._complain(bad)
+                continue
+            self._errors = 0
+            match frame:
+                case m.Pong():
+                    continue
+                case m.TimeRequest(d=asked):
+                    now = self._conductor.live.clock.now()
+                    self.tell(m.Time(d=m.TimeBody(t0=asked.t0, t1=now, t2=now)))
+                case m.Hello():
+                    self.tell(Refuse.HELLO_TWICE.frame())
+                case _ if self._within_budget(frame):
+                    await self._inbox.put(frame)
+
+    def _complain(self, bad: codec.BadFrame) -> None:
+        self._errors += 1
+        self._sockets.metrics.frames_refused.labels(bad.refuse.value.name).inc()
+        if self._errors >= ERRORS_MAX:
+            raise Closing(Close.TOO_MANY_ERRORS)
+        self.tell(bad.refuse.frame(id=bad.id, at=bad.at, message=str(bad)))
+
+    def _within_budget(self, frame: m.FromClient) -> bool:
+        """A token bucket; who goes on in spite of refusals is sent away."""
+        now = time.monotonic()
+        self._budget = min(BUDGET, self._budget + (now - self._spent_at) * BUDGET / BUDGET_SECONDS)
+        self._spent_at = now
+        if self._budget >= 1:
+            self._budget, self._over = self._budget - 1, 0
+            return True
+        self._over += 1
+        if self._over > OVER_BUDGET_MAX:
+            raise Closing(Close.RATE)
+        retry_ms = round(1000 * BUDGET_SECONDS / BUDGET)
+        self.tell(Refuse.RATE_LIMITED.frame(id=getattr(frame, "id", None), retry_ms=retry_ms))
+        return False
+
+    async def _apply(self) -> None:
+        """Commands, one after the other."""
+        while True:
+            frame = await self._inbox.get()
+            match frame:
+                case m.AuthRefresh(d=body):
+                    await self._refresh(body.ticket)
+                case m.Hello() | m.Pong() | m.TimeRequest():
+                    continue
+                case (
+                    m.ClarifyAsk() | m.ClarifyConfirm() | m.ClarifyReject() | m.DraftSave() | m.PhaseProceed()
+                    | m.SolutionSubmit() | m.EvaluationRetry()
+                ):  # fmt: skip
+                    await self._perform(frame)
+                case _:
+                    assert_never(frame)
+
+    async def _perform(self, frame: m.Command) -> None:
+        started = time.monotonic()
+        try:
+            reply = await self._conductor.handle(
+                self._ticket.interview, frame, self._fence, lambda: self.tell(m.Pending(d=m.PendingBody(id=frame.id)))
+            )
+        except (StateReset, Lost, Parked, NotThere) as error:
+            raise Closing(_close_code(error)) from None
+        self.tell(reply)
+        if isinstance(reply, m.Ack):
+            self._sockets.metrics.ack_seconds.labels(_name(frame)).observe(time.monotonic() - started)
+
+    async def _refresh(self, opaque: str) -> None:
+        """A new ticket of the same user for the same interview keeps the socket open for longer."""
+        ticket = await tickets.redeem(self._sockets.redis, opaque)
+        held = self._ticket
+        if ticket is None or (ticket.user, ticket.interview) != (held.user, held.interview):
+            raise Closing(Close.TICKET_EXPIRED)
+        self._ticket = ticket
+
+    # --- to the client ---
+
+    def _hear(self, news: News) -> None:
+        """From the fan-out: queue what is new to this client."""
+        if self._news is not None:
+            self._news.append(news)
+        elif news.reset or news.bell.epoch > self._epoch:
+            self.end(Close.STATE_RESET)
+        elif news.narrative is not None:
+            run, attempt, text = news.narrative
+            self.tell(m.EvaluationDelta(d=m.Delta(run=run, attempt=attempt, i=0, text=text)))
+        else:
+            self._hear_events(news)
+
+    def _hear_events(self, news: News) -> None:
+        recorded = news.bell.recorded
+        for s, data in news.events:
+            if s > self._position:
+                self._position = s
+                live = s > recorded
+                self._told_live = s if live else self._told_live
+                self._put(codec.event_bytes(data, self._encoding, live=live))
+        if self._told_live and recorded >= self._told_live:
+            self._told_live = 0
+            self.tell(m.Recorded(d=m.Through(s=recorded)))
+        if self._fence is not None and news.bell.fence > self._fence.n:
+            self._fence = None
+            self.tell(m.RoleChanged(d=m.RoleBody(role="observer")))
+
+    def _put(self, data: bytes) -> None:
+        try:
+            self._outbox.put(data)
+        except Full:
+            self.end(Close.SLOW)
+
+    async def _write(self) -> None:
+        while True:
+            data = await self._outbox.get()
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    if self._encoding == "json":
+                        await self._ws.send_text(data.decode())
+                    else:
+                        await self._ws.send_bytes(data)
+            except TimeoutError:
+                raise Closing(Close.SLOW) from None
+
+    async def _beat(self) -> None:
+        """A ping when the client has been silent; any frame of its counts as an answer."""
+        settings = self._sockets.settings
+        while True:
+            every = settings.heartbeat_seconds * random.uniform(0.9, 1.1)
+            await asyncio.sleep(every)
+            self._check_login()
+            if time.monotonic() - self._heard_at < every / 2:
+                continue
+            await self._sockets.fanout.ring_again(self._ticket.interview)
+            asked_at = time.monotonic()
+            now = self._conductor.live.clock.now()
+            self.tell(m.Ping(d=m.Head(head=self._position, ts=now)))
+            await asyncio.sleep(settings.heartbeat_grace_seconds)
+            if self._heard_at < asked_at:
+                raise Closing(Close.NO_PONG)
+
+    def _check_login(self) -> None:
+        left_ms = self._ticket.expires_at - time.time_ns() // 1_000_000
+        if left_ms <= 0:
+            raise Closing(Close.TICKET_EXPIRED)
+        if left_ms <= AUTH_NOTICE_MS:
+            self.tell(m.AuthExpiring(d=m.AuthExpiringBody(in_ms=left_ms)))
+
+    async def _close(self, closing: Closing) -> None:
+        self._sockets.metrics.sockets_closed.labels(str(closing.code)).inc()
+        if self._ws.application_state is WebSocketState.CONNECTED:
+            try:
+                async with asyncio.timeout(1.0):
+                    await self._ws.close(closing.code, closing.reason)
+            except (RuntimeError, OSError, TimeoutError, WebSocketDisconnect):
+                log.debug("socket_gone_before_close")
+
+
+def _close_code(error: Exception) -> int:
+    match error:
+        case NotThere():
+            return Close.FORBIDDEN
+        case Parked():
+            return Close.PARKED
+        case _:
+            return Close.STATE_RESET
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__struct_fields__}
+
+
+def _name(frame: m.Command) -> str:
+    return str(type(frame).__struct_config__.tag)
+
+
+def _with_text(view: m.Snapshot, text: str) -> m.Snapshot:
+    evaluation = m.EvaluationView(**{**_fields(view.evaluation), "text": text})
+    return m.Snapshot(**{**_fields(view), "evaluation": evaluation})

@@ -1,0 +1,89 @@
+"""All sockets of this node: what each needs, how many there are, and how they leave."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from redis.asyncio import Redis
+from starlette.responses import JSONResponse
+from starlette.websockets import WebSocket
+
+from engine.conductor import Conductor
+from engine.live.fanout import Fanout
+from engine.settings import Settings
+from engine.telemetry import Metrics, log
+from engine.web.upgrade import Denied
+from protocol.codes import Close
+from protocol.messages import Drain, DrainBody, Reconnect
+
+if TYPE_CHECKING:
+    from engine.web.socket import Socket
+
+RECONNECT = Reconnect(min_ms=200, max_ms=5_000, jitter=1.0)
+"""Full jitter: a client waits a random time up to the backoff."""
+DRAIN_RATE = 500
+"""Sockets a second that the other nodes are asked to take over."""
+STRAGGLER_SECONDS = 2.0
+
+
+class Sockets:
+    """What every socket of this process shares."""
+
+    reconnect = RECONNECT
+
+    def __init__(
+        self, settings: Settings, redis: Redis, conductor: Conductor, fanout: Fanout, metrics: Metrics
+    ) -> None:
+        self.settings, self.redis, self.conductor, self.fanout, self.metrics = (
+            settings, redis, conductor, fanout, metrics,
+        )  # fmt: skip
+        self.draining = False
+        self._open: set[Socket] = set()
+        self._none_left = asyncio.Event()
+
+    async def deny(self, ws: WebSocket, denied: Denied) -> None:
+        """Answer the upgrade with HTTP instead."""
+        problem = {"type": "about:blank", "title": "The socket was refused", "status": denied.status,
+                   "detail": denied.detail, "code": denied.code}  # fmt: skip
+        log.info("socket_denied", code=denied.code)
+        await ws.send_denial_response(JSONResponse(problem, denied.status, media_type="application/problem+json"))
+
+    @contextmanager
+    def holding(self, socket: Socket) -> Iterator[None]:
+        """Count the socket while it is open."""
+        self._open.add(socket)
+        self._none_left.clear()
+        self.metrics.sockets_open.inc()
+        try:
+            yield
+        finally:
+            self._open.discard(socket)
+            self.metrics.sockets_open.dec()
+            if not self._open:
+                self._none_left.set()
+
+    async def drain(self, seconds: float) -> None:
+        """Ask every client to go elsewhere, spread over time, and close who is still here in the end."""
+        self.draining = True
+        if not self._open:
+            return
+        window_ms = min(seconds / 2, len(self._open) / DRAIN_RATE) * 1000
+        log.info("draining", sockets=len(self._open), window_ms=round(window_ms))
+        for socket in tuple(self._open):
+            socket.tell(Drain(d=DrainBody(in_ms=round(random.uniform(0, window_ms)))))
+        await self._empty(seconds - STRAGGLER_SECONDS)
+        for socket in tuple(self._open):
+            socket.end(Close.DRAIN, "draining")
+        await self._empty(STRAGGLER_SECONDS)
+
+    async def _empty(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(max(0.1, seconds)):
+                if self._open:
+                    await self._none_left.wait()
+        except TimeoutError:
+            return
