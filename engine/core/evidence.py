@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping
 from typing import Final, Literal
 
 import msgspec
-
-from engine.core.pack import Pack
 from protocol.events import VerdictWord
 from protocol.words import Field
+
+from engine.core.pack import Pack
 
 QUOTE_CHARS_MIN: Final = 8
 """A shorter quote ("a lock", "O(1)") is found in anything and shows nothing, unless it is the whole field."""

@@ -9,9 +9,9 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
+from protocol.words import FIELDS, Field, Language
 
 from engine.core.pack_yaml import Mark, PackError, Tree, read_tree
-from protocol.words import FIELDS, Field, Language
 
 __all__ = ["FIELDS", "Field", "Pack", "PackError", "decode_pack", "encode_pack", "pack_hash", "parse_pack"]
 

@@ -8,11 +8,11 @@ from fractions import Fraction
 from typing import Final, Literal, assert_never
 
 import msgspec
+from protocol.events import CheckVerdict, EvaluationCriterion, VerdictWord
+from protocol.words import Field
 
 from engine.core.evidence import Verdict
 from engine.core.pack import Asked, Check, Criterion, Filled, Named, Pack, Rubric, Section, Sections
-from protocol.events import CheckVerdict, EvaluationCriterion, VerdictWord
-from protocol.words import Field
 
 LEVEL_FROM: Final = (Fraction(34, 100), Fraction(67, 100), Fraction(1))
 """A criterion's score from which level 1, 2 and 3 are reached."""

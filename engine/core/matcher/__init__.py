@@ -10,6 +10,7 @@ Lexical: stems, synonyms, BM25, character grams and keywords, with declined topi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -37,9 +38,7 @@ class Compiled(msgspec.Struct, frozen=True):
 
 def compile_rules(clarification: Clarification) -> Compiled:
     """Index the rules of a pack, its declined topics, and those of the default library it does not skip."""
-    rules = [
-        Topic(rule.intent, (*rule.examples, rule.label), rule.keywords) for rule in clarification.rules
-    ]
+    rules = [Topic(rule.intent, (*rule.examples, rule.label), rule.keywords) for rule in clarification.rules]
     own = [Topic(None, decline.examples) for decline in clarification.declines]
     skipped = {*clarification.skip_declines, *(decline.topic for decline in clarification.declines)}
     return _compile([*rules, *own], clarification.synonyms, skipped)
@@ -81,8 +80,13 @@ def _one_each(decisions: Sequence[Matched]) -> list[Matched]:
 def intents(rules: Mapping[str, Sequence[str]], text: str) -> tuple[str, ...]:
     """The rules a message asks about, of rules given as name -> phrasings; () when none is likely.
 
-    It says more than `match` answers: a name needs to be likelier than not, not sure. Compiles on each call.
+    It says more than `match` answers: a name needs to be likelier than not, not sure.
     """
-    topics = [Topic(name, (*phrasings, name.replace("_", " "))) for name, phrasings in rules.items()]
-    found = match(_compile(topics, (), set()), text)
+    found = match(_compiled(tuple((name, tuple(phrasings)) for name, phrasings in rules.items())), text)
     return tuple(one.intent for one in found if one.intent is not None and one.score >= INTENTS_SCORE_MIN)
+
+
+@lru_cache(maxsize=32)
+def _compiled(rules: tuple[tuple[str, tuple[str, ...]], ...]) -> Compiled:
+    topics = [Topic(name, (*phrasings, name.replace("_", " "))) for name, phrasings in rules]
+    return _compile(topics, (), set())

@@ -32,7 +32,10 @@ class Weights(NamedTuple):
     cover_lead: float
 
 
-WEIGHTS: Final = Weights(-3.67, 0.63, 2.05, 4.24, 3.83, 0.5, -0.85, 0.21, 2.76)
+WEIGHTS: Final = Weights(
+    bias=-3.34, declined=-1.01, bm25=1.35, grams=3.83, cover=4.52, keyword=1.31,
+    bm25_lead=1.23, grams_lead=0.15, cover_lead=2.98,
+)  # fmt: skip
 
 
 class Matched(msgspec.Struct, frozen=True, kw_only=True):

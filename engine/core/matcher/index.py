@@ -91,9 +91,7 @@ def _postings(texts: Sequence[Mapping[str, float]], topic_of: Sequence[int], *, 
 
 def _vocabulary(topic: int, texts: Sequence[Terms], topic_of: Sequence[int]) -> Mapping[str, float]:
     """How surely each word belongs to a topic: half for one phrasing, three quarters for two, ..."""
-    counts = Counter(
-        term for text, of in zip(texts, topic_of, strict=True) if of == topic for term in text.words
-    )
+    counts = Counter(term for text, of in zip(texts, topic_of, strict=True) if of == topic for term in text.words)
     return {term: 1.0 - 0.5**count for term, count in counts.items()}
 
 

@@ -83,7 +83,7 @@ class Groups(NamedTuple):
 
 
 def normalise(text: str) -> str:
-    """One spelling: NFKC, lower case, straight apostrophes, no contractions, nothing unseen; cut to the scored length."""
+    """One spelling: NFKC, lower case, straight apostrophes, no contractions, all visible; cut to what is scored."""
     text = unicodedata.normalize("NFKC", text[:TEXT_CHARS_MAX])[:TEXT_CHARS_MAX].casefold().translate(_APOSTROPHES)
     text = "".join(char for char in text if unicodedata.category(char) != "Cf")
     for pattern, plain in _CONTRACTIONS:
