@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from redis.asyncio import Redis
@@ -107,7 +107,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
 
     loaded: Loaded
     writes: bool
-    mode: str
+    mode: Literal["noop", "replay", "snapshot"]
     missed: tuple[bytes, ...]
     outcomes: tuple[bytes, ...]
     narrative: str = ""

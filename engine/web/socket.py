@@ -12,11 +12,11 @@ import time
 from secrets import token_hex
 from typing import Any, assert_never
 
+import msgspec
 from redis.exceptions import RedisError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from engine.conductor import Conductor, Greeting, StateReset
-from engine.core.interview import GRACE_MS, snapshot
 from engine.live import tickets
 from engine.live.fanout import News, Topic
 from engine.recorder import Lost, NotThere, Parked
@@ -24,14 +24,12 @@ from engine.telemetry import bound_contextvars, log
 from engine.web.outbox import Full, Outbox
 from engine.web.sockets import Sockets
 from engine.web.upgrade import Denied, Granted, admit
+from engine.web.welcome import welcome_body
 from protocol import codec
 from protocol import messages as m
 from protocol.codes import Close, Refuse
 from protocol.words import (
-    ASK_CHARS_MAX,
     COMMANDS_IN_FLIGHT_MAX,
-    FIELD_BYTES_MAX,
-    FRAME_BYTES_MAX,
     FRAME_BYTES_MAX_BEFORE_HELLO,
     PROTOCOL_VERSION,
     Fence,
@@ -126,10 +124,10 @@ class Socket:
     async def _steady(self) -> Closing:
         """Read, apply, write and beat, until the first of them ends."""
         works = [asyncio.create_task(w) for w in (self._read(), self._apply(), self._write(), self._beat())]
+        ends: list[asyncio.Future[Any]] = [*works, self._ends]
         try:
-            done, _ = await asyncio.wait({*works, self._ends}, return_when=asyncio.FIRST_COMPLETED)
-            ended = next(iter(done))
-            error = ended.exception()
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            error = next(iter(done)).exception()
             if isinstance(error, Closing):
                 return error
             if error is not None:
@@ -162,13 +160,14 @@ class Socket:
 
     async def _welcome(self, hello: m.Hello, topic: Topic) -> None:
         wants = hello.d.write and self._ticket.role == "writer"
-        body = hello.d if wants == hello.d.write else m.HelloBody(**{**_fields(hello.d), "write": wants})
+        body = msgspec.structs.replace(hello.d, write=wants)
         greeting = await self._conductor.hello(self._ticket.interview, body)
         loaded = greeting.arrival.loaded
         self._epoch, self._position = loaded.epoch, loaded.interview.seq
         self._fence = Fence(epoch=loaded.epoch, n=loaded.fence) if greeting.arrival.writes else None
         await self._sockets.fanout.start(topic, loaded.epoch, self._position)
-        self.tell(m.Welcome(d=self._welcome_body(greeting, hello.d.t0)))
+        now = self._conductor.live.clock.now()
+        self.tell(m.Welcome(d=welcome_body(greeting, self.id, self._sockets.settings, now, hello.d.t0)))
         self._replay(greeting)
         self.tell(m.Resumed(d=m.Through(s=self._position)))
         early, self._news = self._news or [], None
@@ -184,39 +183,6 @@ class Socket:
         if greeting.durable == "live" and self._position > loaded.recorded:
             self._told_live = self._position
 
-    def _welcome_body(self, greeting: Greeting, t0: float | None) -> m.WelcomeBody:
-        arrival, interview = greeting.arrival, greeting.arrival.loaded.interview
-        view = snapshot(interview) if arrival.mode == "snapshot" else None
-        if view is not None and view.evaluation is not None and arrival.narrative:
-            view = _with_text(view, arrival.narrative)
-        settings = self._sockets.settings
-        return m.WelcomeBody(
-            conn=self.id,
-            role="writer" if arrival.writes else "observer",
-            fence=self._fence,
-            epoch=self._epoch,
-            head=self._position,
-            mode=arrival.mode,
-            phase=interview.phase,
-            now=self._conductor.live.clock.now(),
-            deadline_at=interview.deadline_at,
-            grace_ms=GRACE_MS,
-            heartbeat=m.Heartbeat(
-                every_ms=round(settings.heartbeat_seconds * 1000),
-                grace_ms=round(settings.heartbeat_grace_seconds * 1000),
-            ),
-            limits=m.Limits(
-                frame_bytes_max=FRAME_BYTES_MAX,
-                field_bytes_max=FIELD_BYTES_MAX,
-                ask_chars_max=ASK_CHARS_MAX,
-                commands_in_flight_max=COMMANDS_IN_FLIGHT_MAX,
-            ),
-            reconnect=self._sockets.reconnect,
-            commands=greeting.acks,
-            snapshot=view,
-            t0=t0,
-        )
-
     # --- from the client ---
 
     async def _receive(self) -> bytes:
@@ -227,7 +193,7 @@ class Socket:
         text, data = message.get("text"), message.get("bytes")
         if (text is None) == (self._encoding == "json"):
             raise Closing(WRONG_KIND)
-        return data if text is None else text.encode()
+        return (data or b"") if text is None else text.encode()
 
     async def _read(self) -> None:
         """Read and decode. A full inbox stops the reading, and TCP tells the client."""
@@ -400,14 +366,5 @@ def _close_code(error: Exception) -> int:
             return Close.STATE_RESET
 
 
-def _fields(value: Any) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in value.__struct_fields__}
-
-
 def _name(frame: m.Command) -> str:
     return str(type(frame).__struct_config__.tag)
-
-
-def _with_text(view: m.Snapshot, text: str) -> m.Snapshot:
-    evaluation = m.EvaluationView(**{**_fields(view.evaluation), "text": text})
-    return m.Snapshot(**{**_fields(view), "evaluation": evaluation})

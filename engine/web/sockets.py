@@ -18,13 +18,11 @@ from engine.settings import Settings
 from engine.telemetry import Metrics, log
 from engine.web.upgrade import Denied
 from protocol.codes import Close
-from protocol.messages import Drain, DrainBody, Reconnect
+from protocol.messages import Drain, DrainBody
 
 if TYPE_CHECKING:
     from engine.web.socket import Socket
 
-RECONNECT = Reconnect(min_ms=200, max_ms=5_000, jitter=1.0)
-"""Full jitter: a client waits a random time up to the backoff."""
 DRAIN_RATE = 500
 """Sockets a second that the other nodes are asked to take over."""
 STRAGGLER_SECONDS = 2.0
@@ -32,8 +30,6 @@ STRAGGLER_SECONDS = 2.0
 
 class Sockets:
     """What every socket of this process shares."""
-
-    reconnect = RECONNECT
 
     def __init__(
         self, settings: Settings, redis: Redis, conductor: Conductor, fanout: Fanout, metrics: Metrics

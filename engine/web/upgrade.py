@@ -1,4 +1,4 @@
-"""Who may open a socket: exact origin, known subprotocol, a ticket that nobody has used. Before anything is accepted."""
+"""Who may open a socket: exact origin, known subprotocol, a ticket nobody has used. Before anything is accepted."""
 
 from __future__ import annotations
 
