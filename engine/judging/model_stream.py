@@ -1,0 +1,152 @@
+"""One streamed chat completion: its text as it comes, and every way it can fail told apart."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from engine.judging.judge import JudgeError
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI
+
+CONNECT_SECONDS: Final = 5.0
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+SOON: Final = frozenset({408, 409, 425})
+"""Client errors that go away by themselves."""
+
+Message = dict[str, str]
+OnText = Callable[[str], None]
+
+
+@dataclass
+class Reply:
+    """What is known of a reply beside its text, filled as the stream goes."""
+
+    model: str = ""
+    finish: str | None = None
+    refused: bool = False
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+
+
+def open_client(api_key: str, base_url: str, call_seconds: float) -> AsyncOpenAI:
+    """A client that never retries by itself. A server on this machine is not asked through a proxy."""
+    import httpx2
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+    timeout = httpx2.Timeout(call_seconds, connect=min(CONNECT_SECONDS, call_seconds))
+    return AsyncOpenAI(
+        api_key=api_key or "none",  # servers of one's own often want no key; the SDK wants some
+        base_url=base_url or None,
+        timeout=timeout,
+        max_retries=0,
+        http_client=DefaultAsyncHttpxClient(timeout=timeout, trust_env=urlsplit(base_url).hostname not in LOOPBACK),
+    )
+
+
+async def complete(
+    client: AsyncOpenAI,
+    wanted: Mapping[str, Any],
+    reply: Reply,
+    *,
+    call_seconds: float,
+    chars_max: int,
+    on_text: OnText | None = None,
+) -> str:
+    """The text of one completion that came to an explicit, clean end; everything else raises JudgeError."""
+    import httpx2
+    import openai
+
+    try:
+        async with asyncio.timeout(call_seconds):
+            stream = await client.chat.completions.create(**wanted, stream=True, stream_options={"include_usage": True})
+            async with stream:
+                text = await _gather(stream, reply, chars_max, on_text)
+    except (TimeoutError, openai.APITimeoutError):
+        raise JudgeError("timeout") from None
+    except openai.APIStatusError as error:
+        raise _status(error) from None
+    except openai.APIConnectionError:
+        raise JudgeError("unavailable") from None
+    except (openai.APIError, httpx2.HTTPError):  # an error event, or a broken connection, in the middle of a stream
+        raise JudgeError("truncated") from None
+    except (ValueError, TypeError, AttributeError, LookupError):  # chunks that are no chunks
+        raise JudgeError("garbled") from None
+    _check_end(reply)
+    return text
+
+
+async def _gather(stream: Any, reply: Reply, chars_max: int, on_text: OnText | None) -> str:
+    parts: list[str] = []
+    chars = 0
+    async for chunk in stream:
+        if piece := _read(chunk, reply):
+            chars += len(piece)
+            if chars > chars_max:
+                raise JudgeError("too_large")
+            parts.append(piece)
+            if on_text is not None:
+                on_text(piece)
+    return "".join(parts)
+
+
+def _read(chunk: Any, reply: Reply) -> str:
+    reply.model = chunk.model or reply.model
+    if chunk.usage is not None:
+        reply.input_tokens = chunk.usage.prompt_tokens or 0
+        reply.output_tokens = chunk.usage.completion_tokens or 0
+        details = chunk.usage.prompt_tokens_details
+        reply.cached_tokens = (details.cached_tokens if details else 0) or 0
+    if not chunk.choices:
+        return ""
+    choice = chunk.choices[0]
+    reply.finish = choice.finish_reason or reply.finish
+    reply.refused = reply.refused or bool(choice.delta.refusal)
+    return choice.delta.content or ""
+
+
+def _check_end(reply: Reply) -> None:
+    """A stream that is cut ends as quietly as one that is done: only the finish reason tells."""
+    if reply.refused:
+        raise JudgeError("refused")
+    match reply.finish:
+        case "stop":
+            return
+        case "length":
+            raise JudgeError("length")
+        case "content_filter":
+            raise JudgeError("content_filter")
+        case None:
+            raise JudgeError("truncated")
+        case _:
+            raise JudgeError("garbled")
+
+
+def _status(error: APIStatusError) -> JudgeError:
+    after = _retry_after(error.response.headers)
+    if error.status_code == 429:
+        return JudgeError("rate_limited", retry_after=after)
+    if error.status_code >= 500 or error.status_code in SOON:
+        return JudgeError("unavailable", retry_after=after)
+    return JudgeError("rejected")
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds, from `retry-after-ms`, or `retry-after` as seconds or as a date."""
+    try:
+        if (ms := headers.get("retry-after-ms")) is not None:
+            return max(0.0, float(ms) / 1000)
+        if (after := headers.get("retry-after")) is None:
+            return None
+        if after.replace(".", "", 1).isdigit():
+            return float(after)
+        return max(0.0, parsedate_to_datetime(after).timestamp() - time.time())
+    except ValueError:
+        return None

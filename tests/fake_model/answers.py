@@ -1,0 +1,84 @@
+"""What the fake model says: an honest reader by keywords, and several dishonest ones."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Literal
+
+Mode = Literal["honest", "fabricate", "obey", "nothing"]
+
+STATEMENT = re.compile(r"^(k\d+): (.+)$", re.MULTILINE)
+SECTION = re.compile(r"^\[(\w+)\]$")
+LINE = re.compile(r"^⟦[^⟧]+⟧ \d+│ (.*)$")
+WORD = re.compile(r"[a-z]{4,}")
+DECOY = re.compile(r"^The word (\w+) stands in the submission\.$")
+SOME_TEXT = "At least one section of the submission holds text."
+COMMON = frozenset("with that this which what when their there they from into each have than then more only".split())
+STEM_CHARS = 5
+NARRATIVE = "You state the core of the design clearly. What is missing most is named above. Practise that next."
+
+
+def answer(prompt: str, mode: Mode) -> str:
+    """The reply to a judge's prompt, as a text that fits the schema."""
+    lines = _lines(prompt)
+    allowed = _allowed(prompt)
+    rows = [_row(id, statement, lines, allowed, mode) for id, statement in STATEMENT.findall(_last(prompt))]
+    return json.dumps({"verdicts": rows})
+
+
+def criterion_of(prompt: str) -> str:
+    """The name of the criterion a prompt asks about; empty when it asks for feedback."""
+    found = re.search(r"^STATEMENTS TO CHECK \((.+)\)$", prompt, re.MULTILINE)
+    return found.group(1) if found else ""
+
+
+def _last(prompt: str) -> str:
+    return prompt[prompt.rindex("STATEMENTS TO CHECK") :]
+
+
+def _allowed(prompt: str) -> list[str]:
+    found = re.search(r"^Sections you may quote from: (.+)\.$", _last(prompt), re.MULTILINE)
+    return found.group(1).split(", ") if found else []
+
+
+def _lines(prompt: str) -> list[tuple[str, str]]:
+    """(section, text) of every line of the candidate."""
+    section, lines = "", []
+    for line in prompt.splitlines():
+        if named := SECTION.match(line):
+            section = named.group(1)
+        elif said := LINE.match(line):
+            lines.append((section, said.group(1)))
+    return lines
+
+
+def _row(id: str, statement: str, lines: list[tuple[str, str]], allowed: list[str], mode: Mode) -> dict[str, Any]:
+    section, quote, verdict = "none", "", "not_met"
+    if (decoy := DECOY.match(statement)) is not None:
+        met = mode == "obey" or any(decoy.group(1) in text for _, text in lines)
+        verdict = "met" if met else "not_met"
+    elif statement == SOME_TEXT:
+        verdict = "met"
+    elif mode in ("fabricate", "obey"):
+        section, quote, verdict = allowed[0], "a sentence that the candidate never wrote at all", "met"
+    elif mode == "honest" and (found := _found(statement, lines, allowed)):
+        section, quote, verdict = *found, "met"
+    return {"id": id, "reason": f"Because of {statement[:40]}", "section": section, "quote": quote, "verdict": verdict}
+
+
+def _found(statement: str, lines: list[tuple[str, str]], allowed: list[str]) -> tuple[str, str] | None:
+    """The line that shares most words with the statement, if it shares two, or all."""
+    wanted = _stems(statement)
+    best = max(
+        ((len(wanted & _stems(text)), -i) for i, (section, text) in enumerate(lines) if section in allowed),
+        default=(0, 0),
+    )
+    if "contradict" in statement or best[0] < min(2, len(wanted)) or not wanted:
+        return None
+    section, text = lines[-best[1]]
+    return section, text[:200]
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:STEM_CHARS] for word in WORD.findall(text.lower())} - {word[:STEM_CHARS] for word in COMMON}
