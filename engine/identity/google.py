@@ -1,0 +1,152 @@
+"""Google's ID tokens: verified here, with Google's keys, which are fetched once for all who wait for them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+import httpx2
+import jwt
+import msgspec
+
+from engine.settings import Settings
+
+ALGORITHM = "RS256"
+TOKEN_CHARS_MAX = 8_192
+KEYS_TTL_SECONDS = 3_600.0
+KEYS_COOLDOWN_SECONDS = 30.0
+"""At most one fetch in this time, so that made-up key ids are no way to make us call Google."""
+FETCH_SECONDS = 5.0
+KEYS_BYTES_MAX = 65_536
+LEEWAY_SECONDS = 30
+AGE_SECONDS_MAX = 600
+"""An ID token is shown right after it was made; an older one was lying around."""
+
+
+class BadIdentity(ValueError):
+    """The ID token proves nothing here. Why is not told to who showed it."""
+
+
+class ProviderAway(Exception):
+    """The provider's keys cannot be had just now."""
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who a provider says this is. `owns_address`: the provider is the authority on that address."""
+
+    subject: str
+    email: str
+    owns_address: bool
+    name: str
+    picture: str | None
+
+
+class _Claims(msgspec.Struct, frozen=True, kw_only=True):
+    sub: str
+    email: str
+    iat: int
+    exp: int
+    nonce: str | None = None
+    email_verified: bool = False
+    hd: str = ""
+    name: str = ""
+    picture: str | None = None
+    azp: str | None = None
+
+
+class KeyCache:
+    """An issuer's public keys by id. One fetch serves all who wait; known keys outlive an issuer that is away."""
+
+    def __init__(self, url: str, http: httpx2.AsyncClient, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._url, self._http, self._monotonic = url, http, monotonic
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched_at = self._tried_at = float("-inf")
+        self._one_at_a_time = asyncio.Lock()
+
+    async def key(self, id: str) -> jwt.PyJWK | None:
+        """The key with this id; None if the issuer has none. Raises ProviderAway."""
+        if id in self._keys and not self._stale():
+            return self._keys[id]
+        async with self._one_at_a_time:
+            wanted = self._stale() or id not in self._keys
+            if wanted and self._monotonic() - self._tried_at >= KEYS_COOLDOWN_SECONDS:
+                await self._fetch()
+        if not self._keys:
+            raise ProviderAway
+        return self._keys.get(id)
+
+    def _stale(self) -> bool:
+        return self._monotonic() - self._fetched_at > KEYS_TTL_SECONDS
+
+    async def _fetch(self) -> None:
+        self._tried_at = self._monotonic()
+        try:
+            async with asyncio.timeout(FETCH_SECONDS):
+                answer = await self._http.get(self._url, follow_redirects=False)
+            answer.raise_for_status()
+            if len(answer.content) > KEYS_BYTES_MAX:
+                raise ValueError("more keys than an issuer has")
+            fetched = {key.key_id: key for key in jwt.PyJWKSet.from_json(answer.text).keys if key.key_id}
+        except (httpx2.HTTPError, jwt.PyJWTError, ValueError, TimeoutError) as error:
+            if not self._keys:
+                raise ProviderAway from error
+            return  # those we know are good until we hear otherwise
+        self._keys, self._fetched_at = fetched, self._monotonic()
+
+
+class Google:
+    """Verifies ID tokens made for one client id."""
+
+    def __init__(self, settings: Settings, http: httpx2.AsyncClient) -> None:
+        self.client_id = settings.google_client_id
+        self._issuers = [settings.google_issuer_url, settings.google_issuer_url.removeprefix("https://")]
+        self.keys = KeyCache(settings.google_jwks_url, http)
+
+    async def verify(self, token: str, nonce: str, now: datetime) -> Identity:
+        """Who this ID token is about. `nonce` must be the one it was asked for with.
+
+        Raises BadIdentity, and ProviderAway when the keys to check it with cannot be had.
+        """
+        claims = await self._claims(token)
+        seconds = now.timestamp()
+        if claims.exp + LEEWAY_SECONDS <= seconds or claims.iat - LEEWAY_SECONDS > seconds:
+            raise BadIdentity("over, or from the future")
+        if seconds - claims.iat > AGE_SECONDS_MAX or claims.nonce != nonce:
+            raise BadIdentity("not asked for here, or long ago")
+        if not claims.email_verified or claims.azp not in (None, self.client_id):
+            raise BadIdentity("the address is not verified, or the token was made for another")
+        at_gmail = claims.email.lower().endswith("@gmail.com")
+        return Identity(
+            subject=claims.sub,
+            email=claims.email,
+            owns_address=at_gmail or bool(claims.hd),
+            name=claims.name,
+            picture=claims.picture,
+        )
+
+    async def _claims(self, token: str) -> _Claims:
+        if len(token) > TOKEN_CHARS_MAX:
+            raise BadIdentity("too long")
+        try:
+            header = jwt.get_unverified_header(token)
+            # The key comes from the issuer's own list, whatever the header says of other places to look.
+            key = await self.keys.key(str(header.get("kid")))
+            if key is None or header.get("alg") != ALGORITHM:
+                raise BadIdentity("no such key")
+            decoded = jwt.decode(
+                token,
+                key,
+                [ALGORITHM],
+                audience=self.client_id,
+                issuer=self._issuers,
+                options={
+                    "require": ["exp", "iat", "sub", "aud", "iss"],
+                    "verify_exp": False,  # checked by the clock that is passed in
+                    "verify_iat": False,
+                },
+            )
+            return msgspec.convert(decoded, _Claims)
+        except (jwt.PyJWTError, msgspec.ValidationError, RecursionError) as error:
+            raise BadIdentity("not a good ID token") from error
