@@ -54,8 +54,8 @@ FROM interview_sessions i JOIN questions q ON q.id = i.question_id
 START = """
 INSERT INTO interview_sessions (id, user_id, question_id, pack_hash, phase, started_at, deadline_at, clarify_seconds,
                                 design_seconds, idempotency_key)
-SELECT $1, $2, id, pack_hash, 'clarifying', $4::timestamptz, $4::timestamptz + make_interval(secs => clarify_seconds), clarify_seconds,
-       design_seconds, $5
+SELECT $1, $2, id, pack_hash, 'clarifying', $4::timestamptz,
+       $4::timestamptz + make_interval(secs => clarify_seconds), clarify_seconds, design_seconds, $5
 FROM questions WHERE slug = $3 AND status = 'published' AND access = 'free'
 ON CONFLICT (user_id, question_id) WHERE phase <> 'submitted' DO NOTHING
 RETURNING id
