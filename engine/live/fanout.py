@@ -34,7 +34,7 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[tuple[int, bytes], ...] = ()
     bell: Bell
     reset: bool = False
-    """Another epoch has begun: positions mean nothing any more."""
+    """Another epoch has begun, or events are gone: positions mean nothing any more."""
     narrative: tuple[int, int, str] | None = None
 
 
@@ -115,7 +115,10 @@ class Fanout:
                 if bell.epoch > topic.epoch:
                     self._tell(topic, News(bell=bell, reset=True))
                 return
-            events = await self._read(topic, bell.told)
+            events = await self._live.events(id, topic.position, bell.told) if bell.told > topic.position else []
+            if events and events[0][0] != topic.position + 1:
+                self._tell(topic, News(bell=bell, reset=True))  # trimmed under a node that was long away
+                return
             topic.position += len(events)
             self._tell(topic, News(events=tuple(events), bell=bell))
 
@@ -165,13 +168,6 @@ class Fanout:
         narrative = await self._live.narrative(topic.id)
         if narrative is not None:
             self._tell(topic, News(bell=Bell(topic.epoch, 0, 0, 0), narrative=narrative))
-
-    async def _read(self, topic: Topic, to: int) -> list[tuple[int, bytes]]:
-        position = topic.position or 0
-        if to <= position:
-            return []
-        found = await self._live.events(topic.id, position, to)
-        return [(position + 1 + i, data) for i, data in enumerate(found)]
 
     def _tell(self, topic: Topic, news: News) -> None:
         for listener in tuple(topic.listeners):

@@ -225,10 +225,10 @@ class Live:
         held: Any = await self.redis.hmget(keys_of(id).state, ["epoch", "recorded", "fence"])
         return None if held[0] is None else (int(held[0]), int(held[1]), int(held[2]))
 
-    async def events(self, id: str, after: int, to: int) -> list[bytes]:
-        """The events after `after` up to `to`, as they were committed. Fewer when some are gone."""
+    async def events(self, id: str, after: int, to: int) -> list[tuple[int, bytes]]:
+        """The events (seq, bytes) after `after` up to `to`, as they were committed; without those that are gone."""
         found: Any = await self.redis.xrange(keys_of(id).events, min=f"{after + 1}-0", max=f"{to}-0")
-        return [fields[b"b"] for _, fields in found]
+        return [(_seq(at), fields[b"b"]) for at, fields in found]
 
     async def unrecorded(self, id: str) -> tuple[Loaded, list[Entry]] | None:
         """The interview and its events that the record may lack, from one instant. None when it is not live."""
@@ -353,12 +353,16 @@ def _loaded(fields: dict[bytes, bytes]) -> Loaded | None:
 def _entry(at: bytes, fields: dict[bytes, bytes]) -> Entry:
     command_id = fields.get(b"c")
     return Entry(
-        seq=int(at.partition(b"-")[0]),
+        seq=_seq(at),
         body=fields[b"b"],
         command_id=command_id.decode() if command_id else None,
         body_hash=fields.get(b"h"),
         outcome=fields.get(b"o"),
     )
+
+
+def _seq(at: bytes) -> int:
+    return int(at.partition(b"-")[0])
 
 
 def _pairs(flat: Any) -> dict[bytes, bytes]:

@@ -81,7 +81,8 @@ class Socket:
         """What came in before the welcome went out; None from then on."""
         self._fence: Fence | None = None
         self._epoch = self._position = self._told_live = self._errors = self._over = 0
-        self._budget, self._heard_at, self._spent_at = float(BUDGET), time.monotonic(), time.monotonic()
+        self._budget = float(BUDGET)
+        self._heard_at = self._sent_at = self._spent_at = time.monotonic()
         self._ends: asyncio.Future[Closing] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
@@ -89,8 +90,8 @@ class Socket:
         closing = Closing(Close.INTERNAL)
         try:
             closing = await self._serve()
-        except (WebSocketDisconnect, asyncio.CancelledError):
-            raise
+        except WebSocketDisconnect as gone:
+            closing = Closing(gone.code)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("socket_without_live", error=type(error).__name__)
             closing = Closing(Close.OVERLOADED)
@@ -313,6 +314,7 @@ class Socket:
     async def _write(self) -> None:
         while True:
             data = await self._outbox.get()
+            self._sent_at = time.monotonic()
             try:
                 async with asyncio.timeout(SEND_SECONDS):
                     if self._encoding == "json":
@@ -323,18 +325,18 @@ class Socket:
                 raise Closing(Close.SLOW) from None
 
     async def _beat(self) -> None:
-        """A ping when the client has been silent; any frame of its counts as an answer."""
+        """A ping when either side has been silent; any frame of the client's counts as an answer."""
         settings = self._sockets.settings
         while True:
             every = settings.heartbeat_seconds * random.uniform(0.9, 1.1)
-            await asyncio.sleep(every)
-            self._check_login()
-            if time.monotonic() - self._heard_at < every / 2:
+            idle = time.monotonic() - min(self._heard_at, self._sent_at)
+            if idle < every:
+                await asyncio.sleep(every - idle)
                 continue
+            self._check_login()
             await self._sockets.fanout.ring_again(self._ticket.interview)
             asked_at = time.monotonic()
-            now = self._conductor.live.clock.now()
-            self.tell(m.Ping(d=m.Head(head=self._position, ts=now)))
+            self.tell(m.Ping(d=m.Head(head=self._position, ts=self._conductor.live.clock.now())))
             await asyncio.sleep(settings.heartbeat_grace_seconds)
             if self._heard_at < asked_at:
                 raise Closing(Close.NO_PONG)
