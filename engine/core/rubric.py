@@ -14,8 +14,8 @@ from protocol.words import Field
 from engine.core.evidence import Verdict
 from engine.core.pack import Asked, Check, Criterion, Filled, Named, Pack, Rubric, Section, Sections
 
-LEVEL_FROM: Final = (Fraction(34, 100), Fraction(67, 100), Fraction(1))
-"""A criterion's score from which level 1, 2 and 3 are reached."""
+LEVEL_FROM: Final = (Fraction(1, 3), Fraction(2, 3), Fraction(1))
+"""A criterion's score from which level 1, 2 and 3 are reached. Exact thirds: two checks of three are level 2."""
 COUNTED: Final = "counted"
 """The flag of a verdict that code gave."""
 

@@ -1,0 +1,156 @@
+"""A quote counts only when its words stand in the field it names; an empty draft is nothing to judge."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.core.evidence import QUOTE_CHARS_MIN, Verdict, gate, is_trivial, normalise, triviality, verify
+from engine.core.pack import Field, parse_pack
+from tests.core.shipped import SMALL, playable
+
+PACK = parse_pack(SMALL)
+SECTION = """\
+- `SpotLock`: takes one “compare-and-set” — per floor;
+  never two   vehicles in ONE spot.
+- Größe: ﬁts small, large…
+"""
+WORDS = st.lists(st.text(alphabet="abcdefghij'’\"“-–éßﬁİ½", min_size=1, max_size=8), min_size=4, max_size=30)
+
+
+@pytest.mark.parametrize(
+    "quote",
+    [
+        'takes one "compare-and-set" - per floor',
+        "NEVER two vehicles in one spot",
+        "per floor; never two vehicles",
+        "  never two\u00a0vehicles\tin one  spot. ",
+        "never\u200b two vehi\u00adcles in one spot",
+        "grösse: fits small, large...",
+        SECTION,
+    ],
+)
+def test_what_stands_there_is_found_whatever_the_typography(quote: str) -> None:
+    assert verify(quote, SECTION)
+
+
+@pytest.mark.parametrize(
+    "quote",
+    [
+        "",
+        "   ",
+        "…!?.;:—“”``",
+        "a lock",
+        "floor;",
+        "never two cars in one spot",
+        "never two vehicles ... in one spot",
+        "vehicles two never in one spot",
+        "never two vehiclesin one spot",
+    ],
+)
+def test_what_does_not_stand_there_or_is_too_short_is_not(quote: str) -> None:
+    assert not verify(quote, SECTION)
+
+
+def test_a_short_quote_counts_when_it_is_the_whole_field() -> None:
+    assert not verify("O(1)", "reads take O(1) time")
+    assert verify("o(1)", " O(1)\n")
+    assert not verify("!", "!")
+
+
+@given(WORDS, st.data())
+def test_any_run_of_a_fields_words_is_found_in_it_and_in_no_other(words: list[str], data: st.DataObject) -> None:
+    text = "  \n ".join(words)
+    start = data.draw(st.integers(0, len(words) - 1))
+    quote = " ".join(words[start : data.draw(st.integers(start + 1, len(words)))])
+    if len(normalise(quote)) >= QUOTE_CHARS_MIN and any(map(str.isalnum, normalise(quote))):
+        assert verify(quote.upper() if quote.isascii() else quote, text)
+    assert not verify(quote + " zz", text)
+
+
+@given(st.text(max_size=60))
+def test_the_compared_form_is_stable_and_holds_nothing_unseen(text: str) -> None:
+    once = normalise(text)
+    assert verify(text, text) or not any(char.isalnum() or char == "_" for char in once)
+    assert once == once.strip()
+    assert "\u200b" not in once
+
+
+FIELDS: dict[Field, str] = {"entities": "a lock for each floor", "code": "with self.lock: take(spot)"}
+MET = Verdict(check="C1.a", verdict="met", section="entities", quote="lock for each floor", reason="It is there.")
+
+
+def test_a_supported_verdict_goes_through_untouched() -> None:
+    assert gate(MET, FIELDS, ["entities", "code"]) is MET
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"quote": "lock for each gate"},
+        {"quote": ""},
+        {"section": None},
+        {"section": "code"},
+        {"section": "apis"},
+        {"quote": "each floor with self.lock"},
+        {"verdict": "contradicted", "quote": "no lock at all"},
+    ],
+)
+def test_a_verdict_without_its_quote_is_not_met_and_flagged(changes: dict[str, str | None]) -> None:
+    verdict = gate(msgspec.structs.replace(MET, **changes), FIELDS, ["entities", "code"])
+    assert (verdict.verdict, verdict.flag) == ("not_met", "unsupported")
+
+
+def test_a_quote_from_a_field_the_criterion_does_not_allow_is_no_evidence() -> None:
+    assert gate(MET, FIELDS, ["code"]).flag == "unsupported"
+
+
+def test_not_met_needs_no_quote() -> None:
+    verdict = Verdict(check="C1.a", verdict="not_met", reason="Absent.")
+    assert gate(verdict, FIELDS, ["code"]) is verdict
+
+
+REAL = """\
+Coins are counted before anything drops. A refund returns every coin inserted since the last purchase.
+Slots hold snacks; an empty slot refuses its button, and the display shows which ones remain."""
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({}, "blank"),
+        ({"code": " \n\t ", "extra": "…—!"}, "blank"),
+        ({"code": "\u200b\u200b\ufeff"}, "blank"),
+        ({"functional_req": "fine"}, "short"),
+        ({"functional_req": "It works well and is good."}, "short"),
+        ({"functional_req": "Thought process:", "code": ":"}, "short"),
+        ({"functional_req": "a good design " * 60}, "repeated"),
+        ({"functional_req": "one two three\n" * 400}, "short"),
+        ({"extra": PACK.statement}, "echo"),
+        ({"extra": PACK.statement + "yes indeed", "code": "It gives change when it can."}, "echo"),
+        ({"extra": PACK.statement.upper(), "apis": "\n".join([PACK.statement] * 9)}, "echo"),
+        ({"functional_req": REAL}, None),
+        ({"functional_req": PACK.statement + REAL}, None),
+    ],
+)
+def test_nothing_to_judge_is_seen_without_a_judge(fields: dict[Field, str], why: str | None) -> None:
+    assert triviality(fields, PACK) == why
+    assert is_trivial(fields, PACK) is (why is not None)
+
+
+def test_the_statement_of_every_shipped_pack_is_an_echo_of_itself() -> None:
+    for pack in playable():
+        answers = "\n".join(rule.response for rule in pack.clarification.rules)
+        assert triviality({"functional_req": pack.statement, "extra": answers}, pack) == "echo"
+
+
+def test_a_full_draft_is_compared_in_little_time() -> None:
+    text = "Größe of “the spot” — word number\n" * 1_800
+    start = time.perf_counter()
+    assert verify('number grösse of "the spot"', text)
+    assert triviality(dict.fromkeys(("functional_req", "entities", "code", "extra"), text), PACK) == "short"
+    assert time.perf_counter() - start < 1.0
