@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from engine.live.keys import keys_of
+from engine.live.logins import ENDED_CHANNEL
 from engine.live.store import Live
 from engine.telemetry import log
 
@@ -61,6 +62,8 @@ class Fanout:
 
     def __init__(self, redis: Redis, live: Live) -> None:
         self._live = live
+        self.login_ended: Callable[[str], None] = lambda login: None
+        """Called with the id of a login that was ended anywhere."""
         self._pubsub = redis.pubsub()
         self._topics: dict[str, Topic] = {}
         self._channels: dict[bytes, str] = {}
@@ -135,8 +138,7 @@ class Fanout:
         while not stop.is_set():
             try:
                 if not self._pubsub.subscribed:
-                    await _pause(stop, POLL_SECONDS / 20)
-                    continue
+                    await self._pubsub.subscribe(ENDED_CHANNEL)
                 message = await self._pubsub.get_message(timeout=POLL_SECONDS)
                 if away:
                     away = False
@@ -151,6 +153,10 @@ class Fanout:
         await self._pubsub.aclose()  # type: ignore[no-untyped-call]
 
     def _hear(self, message: dict[str, Any]) -> None:
+        if message["channel"] == ENDED_CHANNEL.encode():
+            if message["type"] == "message":
+                self.login_ended(message["data"].decode())
+            return
         id = self._channels.get(message["channel"])
         topic = self._topics.get(id) if id is not None else None
         if id is None or topic is None:

@@ -85,6 +85,11 @@ class Socket:
         self._heard_at = self._sent_at = self._spent_at = time.monotonic()
         self._ends: asyncio.Future[Closing] = asyncio.get_running_loop().create_future()
 
+    @property
+    def login(self) -> str:
+        """The sign-in behind this socket."""
+        return self._ticket.login
+
     async def run(self) -> None:
         """Serve until somebody ends it, then close with what they said."""
         closing = Closing(Close.INTERNAL)

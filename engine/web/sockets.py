@@ -40,6 +40,13 @@ class Sockets:
         self.draining = False
         self._open: set[Socket] = set()
         self._none_left = asyncio.Event()
+        fanout.login_ended = self.end_login
+
+    def end_login(self, login: str) -> None:
+        """Close the sockets of a login that was ended."""
+        for socket in tuple(self._open):
+            if socket.login == login:
+                socket.end(Close.FORBIDDEN, "signed out")
 
     async def deny(self, ws: WebSocket, denied: Denied) -> None:
         """Answer the upgrade with HTTP instead."""
