@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import NamedTuple
+from uuid import UUID
 
 from redis.asyncio import Redis
 from starlette.websockets import WebSocket
 
-from engine.live import tickets
+from engine.live import logins, tickets
 from engine.live.tickets import Ticket
 from protocol.codec import ENCODINGS, Encoding
 from protocol.words import TICKET_PREFIX
@@ -48,4 +49,6 @@ async def admit(ws: WebSocket, redis: Redis, origins: frozenset[str]) -> Granted
         return Denied(UNAUTHORISED, "ticket_refused", "The ticket was used, is too old, or never was; get a new one.")
     if ticket.origin != origin:
         return Denied(FORBIDDEN, "origin_refused", "The ticket was given to another origin.")
+    if await logins.ended(redis, UUID(ticket.login)):
+        return Denied(UNAUTHORISED, "login_ended", "You signed out; sign in again.")
     return Granted(ticket, subprotocol, ENCODINGS[subprotocol])
