@@ -103,7 +103,7 @@ def test_a_catalog_pack_needs_neither_rules_nor_rubric() -> None:
         (swapped("[entities, code]", "[entities, dode]"), "rubric.criteria[1].evidence[1]", "'dode'"),
         (swapped("[entities, code]", "[]"), "rubric.criteria[1].evidence", "names the fields"),
         (swapped("[none, some, most, all]", "[none, some]"), "rubric.criteria[0].levels", "length >= 4"),
-        (swapped("asked, intent: change_giving", "asked, intent: x"), "rubric.criteria[0].checks[0].count.intent", "`x`"),
+        (swapped("intent: change_giving}", "intent: x}"), "rubric.criteria[0].checks[0].count.intent", "`x`"),
         (swapped("of: named", "of: guessed"), "rubric.criteria[0].checks[2].count.of", "'guessed'"),
         (swapped("kind: counted", "kind: judged"), "rubric.criteria[0].evidence", "judged"),
         (swapped("kind: judged", "kind: counted"), "rubric.criteria[1].checks[0].count", "needs a `count`"),

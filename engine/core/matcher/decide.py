@@ -9,7 +9,6 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from engine.core.matcher.index import Index, Likeness, likeness
-from engine.core.matcher.words import terms
 
 Zone = Literal["answer", "confirm", "fallback"]
 
@@ -27,13 +26,14 @@ class Weights(NamedTuple):
     grams: float
     cover: float
     keyword: float
+    exact: float
     bm25_lead: float
     grams_lead: float
     cover_lead: float
 
 
 WEIGHTS: Final = Weights(
-    bias=-3.34, declined=-1.01, bm25=1.35, grams=3.83, cover=4.52, keyword=1.31,
+    bias=-3.34, declined=-1.01, bm25=1.35, grams=3.83, cover=4.52, keyword=1.31, exact=8.0,
     bm25_lead=1.23, grams_lead=0.15, cover_lead=2.98,
 )  # fmt: skip
 
@@ -54,7 +54,7 @@ class Matched(msgspec.Struct, frozen=True, kw_only=True):
 
 def decide(index: Index, text: str) -> Matched:
     """The decision on one segment."""
-    chances = _chances(index, likeness(index, terms(text, index.groups)))
+    chances = _chances(index, likeness(index, text))
     rules = [n for n, topic in enumerate(index.topics) if topic.intent is not None]
     if not rules:
         return Matched(text=text, zone="fallback")
@@ -100,6 +100,7 @@ def _utility(like: Likeness, declined: bool, bm25_lead: float, grams_lead: float
         + w.grams * like.grams
         + w.cover * like.cover
         + w.keyword * like.keyword
+        + w.exact * like.exact
         + w.bm25_lead * bm25_lead
         + w.grams_lead * grams_lead
         + w.cover_lead * cover_lead

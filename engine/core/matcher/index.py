@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from engine.core.matcher.words import Groups, Terms, terms
+from engine.core.matcher.words import Groups, Terms, normalise, stems, terms
 
 BM25_K: Final = 1.2
 BM25_B: Final = 0.5
@@ -22,12 +22,17 @@ class Topic(NamedTuple):
 
 
 class Likeness(NamedTuple):
-    """How like one topic a message is; each from 0 (nothing shared) to about 1."""
+    """How like one topic a message is; each from 0 (nothing shared) to about 1.
+
+    bm25: its most like phrasing, by words; grams: the same by character grams; cover: how much of the message the
+    topic's vocabulary knows; keyword: 1 if it holds one; exact: 1 if it is a phrasing word for word.
+    """
 
     bm25: float
     grams: float
     cover: float
     keyword: float
+    exact: float
 
 
 class Postings(NamedTuple):
@@ -44,6 +49,7 @@ class Index(NamedTuple):
     grams: Postings
     vocabulary: tuple[Mapping[str, float], ...]
     keywords: tuple[frozenset[str], ...]
+    exact: Mapping[tuple[str, ...], int]
     groups: Groups
 
 
@@ -69,6 +75,7 @@ def build(topics: Sequence[Topic], groups: Groups) -> Index:
         grams=grams,
         vocabulary=tuple(_vocabulary(n, texts, topic_of) for n in range(len(topics))),
         keywords=tuple(_keywords(topic, groups) for topic in topics),
+        exact={_plain(text): n for n in reversed(range(len(topics))) for text in topics[n].examples},
         groups=groups,
     )
 
@@ -99,8 +106,14 @@ def _keywords(topic: Topic, groups: Groups) -> frozenset[str]:
     return frozenset(term for word in topic.keywords for term in terms(word, groups).words if term[0] != "~")
 
 
-def likeness(index: Index, message: Terms) -> tuple[Likeness, ...]:
-    """How like each topic the message is, in the order of the topics."""
+def _plain(text: str) -> tuple[str, ...]:
+    return tuple(stems(normalise(text)))
+
+
+def likeness(index: Index, text: str) -> tuple[Likeness, ...]:
+    """How like each topic a message is, in the order of the topics."""
+    message = terms(text, index.groups)
+    same = index.exact.get(_plain(text))
     total = sum(w * index.words.rarity.get(term, 1.0) for term, w in message.words.items()) or 1.0
     bm25 = _best(index, index.words, message.words)
     length = math.sqrt(sum((w * index.grams.rarity.get(g, 1.0)) ** 2 for g, w in message.grams.items())) or 1.0
@@ -111,8 +124,9 @@ def likeness(index: Index, message: Terms) -> tuple[Likeness, ...]:
         cover = sum(
             w * index.words.rarity.get(term, 1.0) * known[term] for term, w in message.words.items() if term in known
         )
-        keyword = any(term in index.keywords[number] for term in message.words)
-        found.append(Likeness(bm25[number] / total, grams[number] / length, cover / total, float(keyword)))
+        keyword = float(any(term in index.keywords[number] for term in message.words))
+        exact = float(number == same)
+        found.append(Likeness(bm25[number] / total, grams[number] / length, cover / total, keyword, exact))
     return tuple(found)
 
 
