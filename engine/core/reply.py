@@ -86,6 +86,6 @@ def _verdict(row: _Row, asking: Asking) -> Verdict:
         check=asking.checks[row.id],
         verdict=row.verdict,
         section=section,
-        quote=unmarked(row.quote)[:QUOTE_CHARS_MAX],
+        quote=" ".join(sanitise(unmarked(row.quote)))[:QUOTE_CHARS_MAX],
         reason=" ".join(sanitise(row.reason))[:REASON_CHARS_MAX],
     )

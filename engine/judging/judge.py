@@ -15,7 +15,8 @@ from protocol.events import Judge as JudgeName
 FailureCode = Literal[
     "unavailable",  # no connection, 5xx, or the breaker is open
     "rate_limited",
-    "timeout",
+    "timeout",  # of a call
+    "job_timeout",  # of all calls of an evaluation together
     "rejected",  # the server says that the request, the key or the model is wrong
     "refused",
     "content_filter",

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engine.record.interviews import driver
+from engine.record.events import driver
 from protocol import events
 from protocol.messages import EvaluationView
 from protocol.words import FIELDS, Field, Language
@@ -28,9 +28,10 @@ RunKey = tuple[UUID, int]
 
 
 class Landed(msgspec.Struct, frozen=True, kw_only=True):
-    """One criterion's result as it is kept, and what it cost."""
+    """One criterion's result as it is kept, who judged it (None: code counted), and what it cost."""
 
     result: events.EvaluationCriterion
+    judge: events.Judge | None = None
     spent: dict[str, Any] = {}
 
 
@@ -62,6 +63,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     rubric_version: str
 
 
+Ended = events.EvaluationCompleted | events.EvaluationFailed
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """A run as the record holds it, with its end if it has one."""
 
@@ -69,7 +73,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     state: str
     judged: tuple[events.EvaluationCriterion, ...]
-    ended: events.EvaluationCompleted | events.EvaluationFailed | None = None
+    ended: Ended | None = None
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True):
@@ -277,7 +281,8 @@ async def soon(engine: AsyncEngine, keys: Sequence[RunKey], seconds: float = 1.0
     """Hand these out again after `seconds`: they could not be served, through no fault of theirs."""
     async with driver(engine) as connection:
         await connection.execute(
-            "UPDATE evaluation_runs AS r SET rings = greatest(0, rings - 1), ring_at = now() + make_interval(secs => $3) "
+            "UPDATE evaluation_runs AS r "
+            "SET rings = greatest(0, rings - 1), ring_at = now() + make_interval(secs => $3) "
             "FROM unnest($1::uuid[], $2::int[]) AS v(interview_id, run) "
             "WHERE r.interview_id = v.interview_id AND r.run = v.run",
             [interview for interview, _ in keys],
@@ -344,7 +349,7 @@ def names(judged: Sequence[events.EvaluationCriterion]) -> tuple[events.Criterio
 def _run(row: Mapping[str, Any]) -> Run:
     number = row["run"]
     judged = tuple(landed.result for landed in _landed.decode(row["verdicts"]).values())
-    ended: events.EvaluationCompleted | events.EvaluationFailed | None = None
+    ended: Ended | None = None
     if row["state"] == "done" and row["score"] is not None:
         judged, ended = _criteria.decode(row["criteria"]), _completed(row)
     elif row["state"] == "failed":

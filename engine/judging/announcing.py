@@ -1,0 +1,59 @@
+"""Telling the interview what the record holds. Under fixed ids, so that it may be said twice and is heard once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final
+from uuid import UUID
+
+from redis.exceptions import RedisError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from engine.record import evaluations
+from engine.recorder import AWAY, Lost, NotThere, Parked
+from engine.telemetry import log
+from protocol import events
+
+TELL_SECONDS: Final = 5.0
+"""Longer than any healthy commit; what is not said now is said by a reaper."""
+
+Announce = Callable[[UUID, str, events.Event], Awaitable[bool]]
+UNTOLD: Final = (RedisError, TimeoutError, *AWAY, Lost, Parked, NotThere)
+
+
+async def tell(announce: Announce, interview: UUID, command_id: str, body: events.Event) -> bool | None:
+    """Announce. False: refused, or said before. None: nobody could be told now. The record is the truth either way."""
+    try:
+        async with asyncio.timeout(TELL_SECONDS):
+            return await announce(interview, command_id, body)
+    except UNTOLD as error:
+        log.warning("not_announced", interview=interview, command=command_id, error=type(error).__name__)
+        return None
+
+
+async def announce_end(engine: AsyncEngine, announce: Announce, interview: UUID, run: int) -> bool:
+    """Announce all of a run that has ended, from the record. False: it has not, or somebody could not be told.
+
+    Raises what Postgres raises when it is away.
+    """
+    stored = await evaluations.read_run(engine, interview, run)
+    if stored is None or stored.ended is None:
+        return False
+    for id, body in _words(stored, stored.ended):
+        if await tell(announce, interview, f"eval:{run}:{id}", body) is None:
+            return False
+    return True
+
+
+def _words(run: evaluations.Run, ended: evaluations.Ended) -> Iterator[tuple[str, events.Event]]:
+    """All that is to be said of a run, in order, by the ids it is known by."""
+    if isinstance(ended, events.EvaluationCompleted):
+        criteria = evaluations.names(run.judged)
+        yield (
+            f"start:{run.attempt}",
+            events.EvaluationStarted(run=run.run, attempt=run.attempt, judge=ended.judge, criteria=criteria),
+        )
+    for result in run.judged:
+        yield result.id, result
+    yield "end", ended

@@ -1,0 +1,34 @@
+"""What becomes of a judge's failure: who stands in, and the sentence the candidate reads."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from engine.judging.judge import FailureCode
+from engine.record.evaluations import Error
+
+OUTAGES: Final[frozenset[FailureCode]] = frozenset(
+    {"unavailable", "rate_limited", "timeout", "job_timeout", "rejected", "truncated", "garbled"}
+)
+"""The judge is not well: another may stand in. Any other failure is about this submission or the judge's answer to
+it; standing in then would let a candidate choose the judge."""
+FINAL: Final[frozenset[FailureCode]] = frozenset({"refused", "content_filter"})
+"""Asking again in the same words would fail again."""
+SAFE: Final = "Your submission is safe; you can ask for the evaluation again."
+SAID: Final[dict[FailureCode, str]] = {
+    "unavailable": f"The judge could not be reached. {SAFE}",
+    "rate_limited": f"The judge is overloaded. {SAFE}",
+    "timeout": f"The judge took too long. {SAFE}",
+    "job_timeout": f"The evaluation took too long. {SAFE}",
+    "rejected": "The judge is not set up correctly. Your submission is safe; please tell whoever runs this site.",
+    "refused": "The judge declined to judge this submission.",
+    "content_filter": "The judge's provider filtered this submission.",
+    "captured": f"The judge did not keep to its rules on this submission. {SAFE}",
+}
+UNUSABLE: Final = f"The judge gave an unusable answer. {SAFE}"
+INTERNAL: Final = Error(code="internal", message=f"Something went wrong while judging. {SAFE}", retryable=True)
+
+
+def error_of(code: FailureCode) -> Error:
+    """The failure as it is stored and announced."""
+    return Error(code=f"judge_{code}", message=SAID.get(code, UNUSABLE), retryable=code not in FINAL)

@@ -1,0 +1,61 @@
+"""Feedback in prose, shown while it is written. It is an extra: without it the verdicts stand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+from uuid import UUID
+
+from redis.exceptions import RedisError
+
+from engine.judging.judge import Judge, JudgeError
+from engine.record.evaluations import Fence
+from engine.telemetry import log
+
+PIECE_SECONDS: Final = 0.1
+"""Tokens are gathered for so long: a reader sees flowing text, Redis a tenth of the writes."""
+
+Narrate = Callable[[UUID, int, int, int, str], Awaitable[None]]
+"""(interview, run, attempt, offset in bytes, text)."""
+
+
+async def write_narrative(judge: Judge, narrate: Narrate, fence: Fence, title: str, findings: Sequence[str]) -> str:
+    """The feedback, sent on piece by piece; "" when the judge could not write it."""
+    tail = _Tail(narrate, fence)
+    sending = asyncio.create_task(tail.send())
+    try:
+        return await judge.narrate(title, findings, tail.add)
+    except JudgeError as error:
+        log.warning("narrative_failed", interview=fence.interview, run=fence.run, reason=error.code)
+        return ""
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
+
+class _Tail:
+    """What was written and is not yet sent."""
+
+    def __init__(self, narrate: Narrate, fence: Fence) -> None:
+        self._narrate, self._fence = narrate, fence
+        self._waiting: list[str] = []
+        self._offset = 0
+        self._more = asyncio.Event()
+
+    def add(self, text: str) -> None:
+        self._waiting.append(text)
+        self._more.set()
+
+    async def send(self) -> None:
+        """Send until cancelled, or until sending fails: the whole text is in the result anyway."""
+        while await self._more.wait():
+            await asyncio.sleep(PIECE_SECONDS)
+            self._more.clear()
+            text, self._waiting = "".join(self._waiting), []
+            try:
+                await self._narrate(*self._fence, self._offset, text)
+            except (RedisError, OSError) as error:
+                log.warning("narrative_not_sent", interview=self._fence.interview, error=type(error).__name__)
+                return
+            self._offset += len(text.encode())
