@@ -49,6 +49,8 @@ class DraftSaved(Value, frozen=True, kw_only=True):
 
 
 class PhaseChanged(Value, frozen=True, kw_only=True):
+    """A phase began and ends at `deadline_at`; `by` says whether the candidate or the clock ended the one before."""
+
     phase: Phase
     by: Actor
     deadline_at: Millis

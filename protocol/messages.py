@@ -89,6 +89,8 @@ class Hello(ClientFrame, tag="hello", frozen=True, kw_only=True):
 
 
 class Pong(ClientFrame, tag="pong", frozen=True, kw_only=True):
+    """Still here, to a ping; any other frame says as much."""
+
     d: dict[str, Any] = {}
 
 
@@ -97,6 +99,8 @@ class TimeAsk(Value, frozen=True, kw_only=True):
 
 
 class TimeRequest(ClientFrame, tag="time", frozen=True, kw_only=True):
+    """What does the engine's clock say? `t0` is the client's own and comes back unread."""
+
     d: TimeAsk
 
 
@@ -332,6 +336,8 @@ class RoleBody(Value, frozen=True, kw_only=True):
 
 
 class RoleChanged(Frame, tag="role", frozen=True, kw_only=True):
+    """Who holds the pen has changed: as an observer, stop editing and go on listening."""
+
     d: RoleBody
 
 
@@ -372,6 +378,8 @@ class AuthExpiringBody(Value, frozen=True, kw_only=True):
 
 
 class AuthExpiring(Frame, tag="auth.expiring", frozen=True, kw_only=True):
+    """The sign-in this socket stands on ends soon: send `auth.refresh` with a new ticket."""
+
     d: AuthExpiringBody
 
 
