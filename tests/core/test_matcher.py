@@ -167,7 +167,7 @@ def test_an_unrelated_rule_changes_nothing_between_the_others() -> None:
         for item in clarification.eval:
             for before, after in zip(match(compiled(pack.id), item.q), match(wider, item.q), strict=True):
                 assert before.intent == after.intent or None in (before.intent, after.intent), item.q
-                assert before.score == pytest.approx(after.score, abs=0.02), item.q
+                assert before.score == pytest.approx(after.score, abs=0.1), item.q
         assert match(wider, "do penguins eat squid")[0].intent == "penguin_diet"
 
 
