@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple, Self
 
 from engine.embedded.binaries import Missing
 from engine.embedded.postgres import Postgres
-from engine.embedded.process import StartError
+from engine.embedded.process import POLL_SECONDS, StartError
 from engine.embedded.valkey import Valkey
 
-__all__ = ["Embedded", "FolderInUse", "Missing", "Postgres", "StartError", "Urls", "Valkey"]
+__all__ = ["Embedded", "FolderInUse", "Missing", "Postgres", "StartError", "Urls", "Valkey", "running_urls"]
+
+
+LOCK_SECONDS = 0.5
+"""Whoever only looks who has the folder holds the lock for a moment; that is no other supervisor."""
 
 
 class FolderInUse(RuntimeError):
@@ -63,11 +68,22 @@ class Embedded:
             self._urls = self._urls._replace(redis=self.valkey.start())
         return self._urls
 
+    def dead(self) -> str:
+        """The name of one that is wanted and does not run, or nothing."""
+        postgres, valkey = self._wanted
+        if postgres and self.postgres.pid is None:
+            return "postgres"
+        return "valkey" if valkey and self.valkey.pid is None else ""
+
+    @property
+    def _servers(self) -> tuple[Postgres, Valkey]:
+        return self.postgres, self.valkey
+
     def stop(self) -> None:
         """Stop both cleanly, side by side, and give the folder back."""
-        for server in (self.postgres, self.valkey):
+        for server in self._servers:
             server.ask_to_stop()
-        for server in (self.postgres, self.valkey):
+        for server in self._servers:
             server.wait_stopped()
         if self._lock:
             self._lock.close()
@@ -91,17 +107,38 @@ class Embedded:
                 f"{self.home} is another user's ({error.strerror}). "
                 "Run as that user, or name another folder in ENGINE_DATA_DIR."
             ) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(lock, fcntl.LOCK_EX, LOCK_SECONDS):
             lock.seek(0)
             by = lock.read().strip() or "unknown"
             lock.close()
             raise FolderInUse(
                 f"{self.home} is in use by another engine (process {by}). "
                 "Stop that one first, or give this one a folder of its own in ENGINE_DATA_DIR."
-            ) from None
+            )
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         self._lock = lock
+
+
+def running_urls(home: str | Path) -> Urls | None:
+    """Where the servers of another process's Embedded in `home` answer; None when none runs there."""
+    folder = Path(home).absolute()
+    if not (folder / "lock").exists():
+        return None
+    with (folder / "lock").open() as lock:
+        if _locked(lock, fcntl.LOCK_SH, 0):
+            return None
+    return Urls(Postgres.url(folder), Valkey.url(folder))
+
+
+def _locked(lock: IO[str], how: int, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(lock, how | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(POLL_SECONDS)

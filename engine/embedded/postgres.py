@@ -55,7 +55,6 @@ class Postgres:
         self._check_version(version)
         self._own(who)
         self._forget_stranger()
-        password = secret(self._home / "postgres.password")
         for attempt in range(1, STARTS_MAX + 1):
             port = free_port(self._home / "postgres.port")
             try:
@@ -64,7 +63,15 @@ class Postgres:
             except StartError:
                 if attempt == STARTS_MAX or not self._may_pass():
                     raise
-        return f"postgresql://engine:{password}@127.0.0.1:{port}/postgres"
+        return self.url(self._home)
+
+    @staticmethod
+    def url(home: Path) -> str:
+        """Where the one in this folder answers, or last did; empty if there never was one."""
+        port, password = home / "postgres.port", home / "postgres.password"
+        if not (port.exists() and password.exists()):
+            return ""
+        return f"postgresql://engine:{password.read_text()}@127.0.0.1:{port.read_text()}/postgres"
 
     def stop(self) -> None:
         """Stop it cleanly and wait for that."""

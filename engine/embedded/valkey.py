@@ -45,7 +45,15 @@ class Valkey:
             except StartError:
                 if attempt == STARTS_MAX or not took_port(self._home / "valkey.port", self._child.said()):
                     raise
-        return f"redis://:{self._password}@127.0.0.1:{self._port}/0"
+        return self.url(self._home)
+
+    @staticmethod
+    def url(home: Path) -> str:
+        """Where the one in this folder answers, or last did; empty if there never was one."""
+        port, password = home / "valkey.port", home / "valkey.password"
+        if not (port.exists() and password.exists()):
+            return ""
+        return f"redis://:{password.read_text()}@127.0.0.1:{port.read_text()}/0"
 
     def stop(self) -> None:
         """Stop it cleanly and wait for that."""
