@@ -1,0 +1,68 @@
+// The interview as a value, and how each event changes it: a snapshot and its events give the next snapshot. Pure.
+// The draft is not in it: see draft.js.
+
+/** The view of a snapshot. */
+export const fromSnapshot = ({ draft, ...view }) => view;
+
+/** The view after an event; the event must be the next one. */
+export function evolve(view, frame) {
+  if (frame.s !== view.s + 1) throw new RangeError(`event ${frame.s} does not follow ${view.s}`);
+  const change = CHANGES[frame.t];
+  return { ...view, ...(change ? change(view, frame.d, frame) : {}), s: frame.s };
+}
+
+/** The view after a piece of the narrative, which is not numbered: pieces of older attempts and gaps are dropped. */
+export function addText(view, { run, attempt, i, text }) {
+  const evaluation = view.evaluation;
+  if (!evaluation || evaluation.run !== run || evaluation.attempt !== attempt || i > evaluation.text.length) return view;
+  return { ...view, evaluation: { ...evaluation, text: evaluation.text.slice(0, i) + text } };
+}
+
+const settle = (view, ref, state) =>
+  ref == null ? view.clarifications : view.clarifications.map((said) => (said.ref === ref ? { ...said, state } : said));
+
+const queued = (run) => ({
+  run,
+  attempt: 0,
+  state: "queued",
+  judge: null,
+  criteria: [],
+  judged: [],
+  result: null,
+  failure: null,
+  text: "",
+});
+
+const judged = (view, change) => ({ evaluation: { ...(view.evaluation ?? queued(1)), ...change } });
+
+const CHANGES = {
+  "clarification.answered": (view, d, { s, ts }) => ({
+    clarifications: [
+      ...settle(view, d.ref, "confirmed"),
+      {
+        ref: s,
+        asked_at: ts,
+        text: d.text,
+        kind: d.kind,
+        response: d.response,
+        intent: d.intent ?? null,
+        label: d.label ?? null,
+        remaining: d.remaining ?? null,
+        state: "open",
+      },
+    ],
+  }),
+  "clarification.refunded": (view, d) => ({ clarifications: settle(view, d.ref, "refunded") }),
+  "phase.changed": (view, d) => ({ phase: d.phase, deadline_at: d.deadline_at }),
+  "solution.submitted": (view, d, { ts }) => ({
+    phase: "submitted",
+    submission: { by: d.by, at: ts, rev: d.rev, late: d.late ?? false },
+    evaluation: queued(d.run ?? 1),
+  }),
+  "evaluation.requested": (view, d) => ({ evaluation: queued(d.run) }),
+  "evaluation.started": (view, d) =>
+    judged(view, { attempt: d.attempt, state: "running", judge: d.judge, criteria: d.criteria, text: "" }),
+  "evaluation.criterion": (view, d) => judged(view, { judged: [...(view.evaluation?.judged ?? []), d] }),
+  "evaluation.completed": (view, d) => judged(view, { state: "completed", result: d, judge: d.judge }),
+  "evaluation.failed": (view, d) => judged(view, { state: "failed", failure: d }),
+};
