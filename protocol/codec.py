@@ -70,6 +70,18 @@ def encode(frame: Frame, encoding: Encoding = "json") -> bytes:
     return _encode[encoding](frame)
 
 
+def plain_json(data: bytes) -> Any:
+    """JSON as plain values, as strictly as a frame is read. Raises BadFrame."""
+    try:
+        plain = _plain(data, "json")
+    except BadFrame:
+        raise
+    except (ValueError, RecursionError):
+        raise BadFrame(Refuse.BAD_JSON, "The body is not valid JSON.") from None
+    _check_text(plain, 0)
+    return plain
+
+
 def decode_event(data: bytes) -> EventFrame:
     """An event as live and record hold it (always JSON), back as a frame."""
     frame: EventFrame = _event.decode(data)

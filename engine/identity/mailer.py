@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+from contextlib import suppress
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -16,7 +17,7 @@ from engine.telemetry import Metrics, log
 WAITING_MAX = 1_000
 """Mails that may wait; beyond that the mail server is behind by minutes, and codes are refused instead."""
 SENDERS = 4
-TRIES = 3
+LAST_SECONDS = 3.0
 RETRY_SECONDS = (2.0, 10.0)
 """All tries end well within a code's life."""
 
@@ -62,15 +63,18 @@ class MailRoom:
         except asyncio.QueueFull:
             raise MailRoomFull from None
 
-    async def run(self) -> None:
-        """Send what is posted, until cancelled."""
-        async with asyncio.TaskGroup() as senders:
-            for _ in range(SENDERS):
-                senders.create_task(self._send_all())
-
-    async def empty(self) -> None:
-        """Wait until everything posted was sent or given up."""
-        await self._waiting.join()
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send what is posted, until told to stop; then what still waits has LAST_SECONDS to go out."""
+        senders = [asyncio.create_task(self._send_all()) for _ in range(SENDERS)]
+        try:
+            await stop.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_SECONDS):
+                    await self._waiting.join()
+        finally:
+            for sender in senders:
+                sender.cancel()
+            await asyncio.wait(senders)
 
     async def _send_all(self) -> None:
         while True:

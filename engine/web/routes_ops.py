@@ -1,0 +1,137 @@
+"""For those who run it: alive, ready, metrics, the OpenAPI document; in development, the mailbox."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import ipaddress
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from urllib.parse import urlsplit
+
+import msgspec
+import sqlalchemy as sa
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from engine.identity.mail_development import Delivered, delivered
+from engine.telemetry import log, render_metrics
+from engine.web.openapi import document
+from engine.web.operations import Operation, operation, reply
+from engine.web.parts import Parts, parts_of
+from engine.web.problems import Kind, Problem
+
+READY_SECONDS = 2.0
+NO_STORE = {"cache-control": "no-store"}
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    status: str
+
+
+@operation("GET", "/healthz", out=Health, auth="none", tag="operations")
+async def health(request: Request) -> Health:
+    """This process is alive. Says nothing of its services: a restart would not help them."""
+    return Health(status="ok")
+
+
+@operation("GET", "/readyz", out=Health, auth="none", tag="operations")
+async def readiness(request: Request) -> Health:
+    """This node takes work: its services answer, and it does not drain."""
+    parts = parts_of(request)
+    if not parts.accepting():
+        raise Problem(Kind.UNAVAILABLE, "This node is starting or draining.", retry_seconds=1)
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            await asyncio.gather(_postgres(parts), parts.redis.ping())
+    except Exception as error:
+        log.warning("not_ready", exc_info=error)
+        raise Problem(Kind.UNAVAILABLE, "Postgres or Redis does not answer.", retry_seconds=1) from None
+    return Health(status="ready")
+
+
+async def _postgres(parts: Parts) -> None:
+    async with parts.engine.connect() as connection:
+        await connection.execute(sa.text("SELECT 1"))
+
+
+async def metrics(request: Request) -> Response:
+    body, media_type = render_metrics(parts_of(request).metrics)
+    return Response(body, headers=NO_STORE, media_type=media_type)
+
+
+OPERATIONS = (health, readiness)
+
+
+def routes(parts: Parts, operations: Sequence[Operation]) -> list[BaseRoute]:
+    """Routes that are no operations: documents, metrics, and the mailbox outside production."""
+    described = msgspec.json.encode(document(operations, parts.settings.base_url, metadata.version("interview-engine")))
+
+    async def openapi(request: Request) -> Response:
+        return Response(described, media_type="application/json", headers={"access-control-allow-origin": "*"})
+
+    found: list[BaseRoute] = [Route("/openapi.json", openapi), Route("/metrics", metrics)]
+    if not parts.settings.production:
+        found += [
+            Route("/dev/mailbox", mailbox_page),
+            Route("/dev/mailbox.json", mailbox_json),
+            Route("/dev/mailbox.css", mailbox_style),
+        ]
+    return found
+
+
+async def mailbox_json(request: Request) -> Response:
+    return reply(await _mails(request))
+
+
+async def mailbox_page(request: Request) -> Response:
+    """The mails of development as a page that looks again by itself. No script, so nothing to get wrong."""
+    mails = "".join(_as_article(mail) for mail in await _mails(request)) or "<p>No mail yet.</p>"
+    page = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Development mailbox</title>'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<meta http-equiv="refresh" content="3"><link rel="stylesheet" href="/dev/mailbox.css"></head>'
+        "<body><main><h1>Development mailbox</h1><p>Mail this engine would have sent, newest first. "
+        f"Production has no such page.</p>{mails}</main></body></html>"
+    )
+    return Response(page, media_type="text/html", headers=NO_STORE)
+
+
+async def mailbox_style(request: Request) -> Response:
+    return Response(STYLE, media_type="text/css")
+
+
+async def _mails(request: Request) -> list[Delivered]:
+    """The mails, for whoever names this machine as we do or by its address: any other name may be a stranger's
+    that points here, so that a page of theirs could read the codes."""
+    host, own = request.url.hostname or "", urlsplit(parts_of(request).settings.base_url).hostname
+    if host not in (own, "localhost") and not _is_address(host):
+        raise Problem(Kind.NOT_FOUND)
+    return await delivered(parts_of(request).redis)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _as_article(mail: Delivered) -> str:
+    at = datetime.fromtimestamp(mail.at / 1000, UTC).strftime("%H:%M:%S UTC")
+    return (
+        f"<article><h2>{html.escape(mail.subject)}</h2><p>to <b>{html.escape(mail.to)}</b>, {at}</p>"
+        f"<pre>{html.escape(mail.text)}</pre></article>"
+    )
+
+
+STYLE = """
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+main { max-width: 42rem; margin: 2rem auto; padding: 0 1rem; }
+article { border: 1px solid #8886; border-radius: .5rem; padding: .5rem 1rem; margin: 1rem 0; }
+h2 { font-size: 1.2rem; margin: .25rem 0; }
+pre { white-space: pre-wrap; margin: .5rem 0; }
+"""

@@ -1,0 +1,209 @@
+"""Signing in over HTTP: by a code, staying in by refreshing, and out again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.clock import HandClock
+from tests.web.conftest import Browser, NewBrowser
+
+
+async def verify(browser: Browser, challenge: str, code: str) -> tuple[int, dict[str, Any]]:
+    answer = await browser.call("POST", "/v1/auth/otp/verify", {"challenge_id": challenge, "code": code})
+    return answer.status_code, answer.json()
+
+
+async def test_a_code_from_the_mailbox_signs_in(browser: Browser) -> None:
+    signed_in = await browser.sign_in("Ada@Example.com")
+    assert signed_in["token_type"] == "Bearer"
+    assert signed_in["expires_in"] == 900
+    assert "refresh_token" not in signed_in
+    me = await browser.call("GET", "/v1/me")
+    assert me.json() == signed_in["user"]
+    assert me.json()["email"] == "Ada@example.com"
+    assert me.headers["cache-control"] == "no-store"
+
+
+async def test_the_same_person_again_is_the_same_user(browser: Browser, new_browser: NewBrowser) -> None:
+    first = await browser.sign_in("ada@example.com")
+    await browser.forget_limits()
+    second = await new_browser().sign_in("ADA@example.com")
+    assert first["user"]["id"] == second["user"]["id"]
+
+
+async def test_codes_are_read_as_people_type_them(browser: Browser) -> None:
+    challenge, code = await browser.ask_code("ada@example.com")
+    assert (await verify(browser, challenge, f" {code[:3]} - {code[3:]} "))[0] == 200
+
+
+async def test_wrong_codes_are_counted_and_the_fifth_burns_it(browser: Browser) -> None:
+    challenge, code = await browser.ask_code("ada@example.com")
+    wrong = f"{(int(code) + 1) % 1_000_000:06d}"
+    for left in (4, 3, 2, 1, 0):
+        status, problem = await verify(browser, challenge, wrong)
+        assert (status, problem["code"], problem.get("tries_left")) == (401, "code_wrong", left)
+    status, problem = await verify(browser, challenge, code)
+    assert (status, problem["code"]) == (429, "code_burned")
+
+
+async def test_used_old_foreign_and_made_up_codes_get_one_answer(
+    browser: Browser, new_browser: NewBrowser, clock: HandClock
+) -> None:
+    challenge, code = await browser.ask_code("ada@example.com")
+    foreign = await verify(new_browser(), challenge, code)
+    made_up = await verify(browser, "00000000-0000-4000-8000-000000000000", code)
+    assert (await verify(browser, challenge, code))[0] == 200
+    used = await verify(browser, challenge, code)
+    await browser.forget_limits()
+    challenge, code = await browser.ask_code("ada@example.com")
+    clock.move(seconds=600)
+    old = await verify(browser, challenge, code)
+    answers = (foreign, made_up, used, old)
+    assert len({problem.pop("request_id") for _, problem in answers}) == 4
+    assert all(one == used for one in answers)
+    assert (used[0], used[1]["code"]) == (401, "code_over")
+
+
+async def test_a_second_code_within_a_minute_is_refused_whoever_is_asked_for(browser: Browser) -> None:
+    await browser.sign_in("known@example.com")
+    await browser.forget_limits()
+    answers = []
+    for email in ("known@example.com", "unknown@example.com"):
+        sent = await browser.call("POST", "/v1/auth/otp", {"email": email})
+        again = await browser.call("POST", "/v1/auth/otp", {"email": email})
+        problem = again.json()
+        problem.pop("request_id")
+        answers.append((sent.status_code, set(sent.json()), again.status_code, again.headers["retry-after"], problem))
+    assert answers[0] == answers[1]
+    assert answers[0][2:4] == (429, "60")
+
+
+async def test_of_many_verifies_at_once_one_signs_in(browser: Browser) -> None:
+    challenge, code = await browser.ask_code("ada@example.com")
+    answers = await asyncio.gather(*(verify(browser, challenge, code) for _ in range(20)))
+    assert sorted(status for status, _ in answers) == [200, *[401] * 19]
+
+
+async def test_refreshing_keeps_a_browser_signed_in(browser: Browser, clock: HandClock) -> None:
+    await browser.sign_in()
+    clock.move(seconds=1_000)
+    assert (await browser.call("GET", "/v1/me")).status_code == 401
+    refreshed = await browser.call("POST", "/v1/auth/refresh")
+    assert refreshed.status_code == 200
+    browser.use(refreshed.json()["access_token"])
+    assert (await browser.call("GET", "/v1/me")).status_code == 200
+
+
+async def test_many_refreshes_at_once_have_one_successor(browser: Browser) -> None:
+    first = await browser.sign_in(refresh_in="body")
+    token = {"refresh_token": first["refresh_token"]}
+    answers = await asyncio.gather(*(browser.call("POST", "/v1/auth/refresh", token) for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["refresh_token"] for answer in answers}) == 1
+
+
+async def test_a_reused_refresh_token_ends_the_login(browser: Browser, clock: HandClock) -> None:
+    first = (await browser.sign_in(refresh_in="body"))["refresh_token"]
+    answer = await browser.call("POST", "/v1/auth/refresh", {"refresh_token": first})
+    second = answer.json()["refresh_token"]
+    browser.use(answer.json()["access_token"])
+    clock.move(seconds=11)
+    reused = await browser.call("POST", "/v1/auth/refresh", {"refresh_token": first})
+    assert (reused.status_code, reused.json()["code"]) == (401, "signed_out")
+    assert (await browser.call("POST", "/v1/auth/refresh", {"refresh_token": second})).status_code == 401
+    assert (await browser.call("GET", "/v1/me")).status_code == 401
+
+
+@pytest.mark.parametrize("thief", ["another browser", "another program", "after the successor was used"])
+async def test_the_lost_answer_is_given_again_to_the_same_client_only(
+    browser: Browser, new_browser: NewBrowser, thief: str
+) -> None:
+    first = (await browser.sign_in(refresh_in="body"))["refresh_token"]
+    second = (await browser.call("POST", "/v1/auth/refresh", {"refresh_token": first})).json()["refresh_token"]
+    other, headers = browser, {}
+    match thief:
+        case "another browser":
+            other = new_browser()
+        case "another program":
+            headers = {"user-agent": "another"}
+        case _:
+            await browser.call("POST", "/v1/auth/refresh", {"refresh_token": second})
+    answer = await other.call("POST", "/v1/auth/refresh", {"refresh_token": first}, headers=headers)
+    assert answer.status_code == 401
+    assert (await browser.call("POST", "/v1/auth/refresh", {"refresh_token": second})).status_code == 401
+
+
+async def test_a_made_up_refresh_token_ends_nothing(browser: Browser) -> None:
+    token = (await browser.sign_in(refresh_in="body"))["refresh_token"]
+    forged = token[:-4] + ("AAAA" if not token.endswith("AAAA") else "BBBB")
+    assert (await browser.call("POST", "/v1/auth/refresh", {"refresh_token": forged})).status_code == 401
+    assert (await browser.call("POST", "/v1/auth/refresh", {"refresh_token": token})).status_code == 200
+
+
+async def test_logging_out_here_leaves_other_devices(browser: Browser, new_browser: NewBrowser) -> None:
+    await browser.sign_in()
+    await browser.forget_limits()
+    other = new_browser()
+    await other.sign_in()
+    assert (await browser.call("POST", "/v1/auth/logout", {})).status_code == 204
+    assert (await browser.call("GET", "/v1/me")).status_code == 401
+    assert (await browser.call("POST", "/v1/auth/refresh")).status_code == 401
+    assert (await other.call("GET", "/v1/me")).status_code == 200
+
+
+async def test_logging_out_everywhere_ends_every_device(browser: Browser, new_browser: NewBrowser) -> None:
+    await browser.sign_in()
+    await browser.forget_limits()
+    other = new_browser()
+    await other.sign_in()
+    assert (await browser.call("POST", "/v1/auth/logout", {"all": True})).status_code == 204
+    for one in (browser, other):
+        assert (await one.call("GET", "/v1/me")).status_code == 401
+        del one.http.headers["authorization"]
+        assert (await one.call("POST", "/v1/auth/refresh")).status_code == 401
+
+
+async def test_logging_out_needs_no_access_token_and_may_be_repeated(browser: Browser) -> None:
+    await browser.sign_in()
+    del browser.http.headers["authorization"]
+    assert (await browser.call("POST", "/v1/auth/logout", {"all": True})).status_code == 401
+    for _ in range(2):
+        assert (await browser.call("POST", "/v1/auth/logout")).status_code == 204
+    assert (await browser.call("POST", "/v1/auth/refresh")).status_code == 401
+
+
+async def test_cookies_are_out_of_reach_of_scripts_and_other_sites(browser: Browser) -> None:
+    challenge, code = await browser.ask_code("ada@example.com")
+    answer = await browser.call("POST", "/v1/auth/otp/verify", {"challenge_id": challenge, "code": code})
+    cookie = answer.headers["set-cookie"].lower()
+    assert cookie.startswith("refresh=")
+    assert {"httponly", "samesite=strict", "path=/v1/auth"} <= {part.strip() for part in cookie.split(";")}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"origin": "BASE"}, 200),
+        ({"sec-fetch-site": "same-origin"}, 200),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "BASE.evil.example"}, 403),
+    ],
+)
+async def test_a_cookie_counts_only_for_our_own_pages(browser: Browser, headers: dict[str, str], status: int) -> None:
+    await browser.sign_in()
+    base = browser.parts.settings.base_url
+    sent = {name: value.replace("BASE", base) for name, value in headers.items()}
+    assert (await browser.call("POST", "/v1/auth/refresh", headers=sent)).status_code == status
+
+
+async def test_without_a_client_id_google_is_absent(browser: Browser) -> None:
+    ways = await browser.call("GET", "/v1/auth/methods")
+    assert ways.json() == {"code": True, "google": None}
+    assert (await browser.call("POST", "/v1/auth/google", {"id_token": "x", "nonce": "x"})).status_code == 404
