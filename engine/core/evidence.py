@@ -78,7 +78,7 @@ def triviality(fields: Mapping[Field, str], pack: Pack) -> Triviality | None:
     Lines that come again and runs of words out of the question are set aside; what is left must have
     WORDS_MIN different words.
     """
-    lines = normalised_lines(fields)
+    lines = _lines(fields)
     words = [word for line in lines for word in _WORD.findall(line)]
     if not words:
         return "blank"
@@ -93,7 +93,7 @@ def is_trivial(fields: Mapping[Field, str], pack: Pack) -> bool:
     return triviality(fields, pack) is not None
 
 
-def normalised_lines(fields: Mapping[Field, str]) -> list[str]:
+def _lines(fields: Mapping[Field, str]) -> list[str]:
     """The draft's different lines, each once, as they are compared."""
     text = "\n".join(fields[field] for field in sorted(fields))[:SCAN_CHARS_MAX]
     return list(dict.fromkeys(filter(None, map(normalise, text.splitlines()))))

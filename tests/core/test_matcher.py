@@ -109,6 +109,13 @@ def test_a_second_question_that_fits_nothing_is_told_so() -> None:
     assert found[1].text == "Is the roof painted green?"
 
 
+def test_an_abbreviation_does_not_cut_a_question() -> None:
+    assert split("Are there special spots, e.g. for EVs, passes etc. or valet vs. self parking") == (
+        "Are there special spots, e.g. for EVs, passes etc. or valet vs. self parking",
+    )
+    assert split("It has two gates. Cars come in. How many?") == ("It has two gates.", "Cars come in.")
+
+
 def test_the_same_question_twice_is_one_entry() -> None:
     found = match(compiled("parking-garage"), "How many floors are there? Is it multi level?")
     assert [one.intent for one in found] == ["floors_and_gates"]

@@ -33,8 +33,8 @@ class Weights(NamedTuple):
 
 
 WEIGHTS: Final = Weights(
-    bias=-3.75, declined=-0.84, bm25=1.97, grams=4.55, cover=4.87, keyword=1.33, exact=8.0,
-    bm25_lead=-0.65, grams_lead=0.01, cover_lead=3.08,
+    bias=-3.73, declined=-0.89, bm25=2.1, grams=4.5, cover=4.84, keyword=1.3, exact=8.0,
+    bm25_lead=-0.72, grams_lead=-0.07, cover_lead=3.11,
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ DEFAULT_DECLINES: Final[Mapping[str, tuple[str, ...]]] = {
         "should I use Redis or Postgres", "is Kafka allowed", "may I use a third party library",
         "should I go with SQL or NoSQL", "Java or Python", "can I rely on a framework", "REST or gRPC or GraphQL",
         "is it fine to use the standard library", "which message queue product do you want",
+        "which library would you recommend",
     ),
     "solution_request": (
         "can you give me the solution", "what classes should I create", "which design pattern fits here",

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from engine.core.matcher.words import Groups, Terms, normalise, stems, terms
+from engine.core.matcher.words import Groups, Terms, stems, terms
 
 BM25_K: Final = 1.2
 BM25_B: Final = 0.5
@@ -75,7 +75,7 @@ def build(topics: Sequence[Topic], groups: Groups) -> Index:
         grams=grams,
         vocabulary=tuple(_vocabulary(n, texts, topic_of) for n in range(len(topics))),
         keywords=tuple(_keywords(topic, groups) for topic in topics),
-        exact={_plain(text): n for n in reversed(range(len(topics))) for text in topics[n].examples},
+        exact={stems(text): n for n in reversed(range(len(topics))) for text in topics[n].examples},
         groups=groups,
     )
 
@@ -106,14 +106,10 @@ def _keywords(topic: Topic, groups: Groups) -> frozenset[str]:
     return frozenset(term for word in topic.keywords for term in terms(word, groups).words if term[0] != "~")
 
 
-def _plain(text: str) -> tuple[str, ...]:
-    return tuple(stems(normalise(text)))
-
-
 def likeness(index: Index, text: str) -> tuple[Likeness, ...]:
     """How like each topic a message is, in the order of the topics."""
     message = terms(text, index.groups)
-    same = index.exact.get(_plain(text))
+    same = index.exact.get(stems(text))
     total = sum(w * index.words.rarity.get(term, 1.0) for term, w in message.words.items()) or 1.0
     bm25 = _best(index, index.words, message.words)
     length = math.sqrt(sum((w * index.grams.rarity.get(g, 1.0)) ** 2 for g, w in message.grams.items())) or 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from engine.core.matcher.words import LIGHT, STOP, normalise, stems
+from engine.core.matcher.words import words_of
 
 SEGMENTS_MAX: Final = 4
 """What comes after the third cut stays one piece."""
@@ -15,7 +15,7 @@ _ASKING: Final = (
     r"|have|any)"
 )
 _CUT: Final = re.compile(
-    rf"(?<=[?!;])\s*|(?<=[.])\s+|\s*\n\s*|,?\s+(?:and|also|plus|additionally)\s+(?:also\s+|then\s+)?(?={_ASKING}\b)",
+    rf"(?<=[?!;])\s*|(?<=\w\w[.])(?<!etc[.])(?<!\bvs[.])\s+|\s*\n\s*|,?\s+(?:and|also|plus|additionally)\s+(?:also\s+|then\s+)?(?={_ASKING}\b)",
     re.IGNORECASE,
 )
 _OPENS: Final = re.compile(rf"\W*(?:and|also|so|but|ok|okay|hi|hello|then)?\W*{_ASKING}\b", re.IGNORECASE)
@@ -37,4 +37,4 @@ def asks(segment: str) -> bool:
 
 def content(segment: str) -> bool:
     """Whether any of its words could tell one topic from another."""
-    return any(word not in STOP and word not in LIGHT for word in stems(normalise(segment)))
+    return any(word.weight == 1.0 for word in words_of(segment))

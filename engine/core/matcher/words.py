@@ -69,6 +69,13 @@ SYNONYMS: Final[tuple[tuple[str, ...], ...]] = (
 )  # fmt: skip
 
 
+class Word(NamedTuple):
+    """A word of a text: its stem, and how much it can tell (0 for a stop word)."""
+
+    stem: str
+    weight: float
+
+
 class Terms(NamedTuple):
     """A text as the matcher sees it: terms with weights, and grams with weights; both in order of appearance."""
 
@@ -100,10 +107,21 @@ def stem(word: str) -> str:
     return str(EnglishStemmer().stemWord(word)) if word.isascii() else word
 
 
-def stems(text: str) -> list[str]:
-    """The stems of a normalised text, long tokens cut, at most TOKENS_MAX."""
-    found = _TOKEN.findall(text)[:TOKENS_MAX]
-    return [stem(word[:TOKEN_CHARS_MAX]) for word in found]
+def words_of(text: str) -> list[Word]:
+    """The words of any text, long ones cut, at most TOKENS_MAX."""
+    found = _TOKEN.findall(normalise(text))[:TOKENS_MAX]
+    return [Word(stem(word[:TOKEN_CHARS_MAX]), _weight(word)) for word in found]
+
+
+def _weight(word: str) -> float:
+    if word in STOP:
+        return 0.0
+    return LIGHT_WEIGHT if word in LIGHT or stem(word[:TOKEN_CHARS_MAX]) in LIGHT else 1.0
+
+
+def stems(text: str) -> tuple[str, ...]:
+    """The stems of any text, stop words included."""
+    return tuple(word.stem for word in words_of(text))
 
 
 def compile_groups(*lists: Iterable[Sequence[str]]) -> Groups:
@@ -113,7 +131,7 @@ def compile_groups(*lists: Iterable[Sequence[str]]) -> Groups:
     for groups in lists:
         for group in groups:
             number += 1
-            for phrase in dict.fromkeys(tuple(stems(normalise(word))) for word in group):
+            for phrase in dict.fromkeys(map(stems, group)):
                 if phrase and len(phrase) <= PHRASE_WORDS_MAX:
                     by_phrase[phrase] = (*by_phrase.get(phrase, ()), f"~{number}")
     return Groups(by_phrase)
@@ -121,12 +139,12 @@ def compile_groups(*lists: Iterable[Sequence[str]]) -> Groups:
 
 def terms(text: str, groups: Groups) -> Terms:
     """The weighted terms and grams of one text."""
-    found = stems(normalise(text))
+    found = words_of(text)
     words: dict[str, float] = {}
     for word in found:
-        if word not in STOP:
-            words.setdefault(word, LIGHT_WEIGHT if word in LIGHT else 1.0)
-    for group in _groups_in(found, groups):
+        if word.weight:
+            words[word.stem] = max(words.get(word.stem, 0.0), word.weight)
+    for group in _groups_in([word.stem for word in found], groups):
         words.setdefault(group, GROUP_WEIGHT)
     return Terms(words, _grams(found))
 
@@ -137,14 +155,12 @@ def _groups_in(found: Sequence[str], groups: Groups) -> Iterable[str]:
             yield from groups.by_phrase.get(tuple(found[at : at + length]), ())
 
 
-def _grams(found: Iterable[str]) -> dict[str, float]:
+def _grams(found: Iterable[Word]) -> dict[str, float]:
     grams: dict[str, float] = {}
     for word in found:
-        if word in STOP:
-            continue
-        padded, weight = f" {word} ", LIGHT_WEIGHT if word in LIGHT else 1.0
-        for size in GRAM_SIZES:
+        padded = f" {word.stem} "
+        for size in GRAM_SIZES if word.weight else ():
             for at in range(len(padded) - size + 1):
                 gram = padded[at : at + size]
-                grams[gram] = max(grams.get(gram, 0.0), weight)
+                grams[gram] = max(grams.get(gram, 0.0), word.weight)
     return grams
