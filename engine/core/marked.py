@@ -36,7 +36,12 @@ class MarkedCopy(msgspec.Struct, frozen=True, kw_only=True):
 def sanitise(text: str) -> list[str]:
     """Lines without what the eye cannot see and without the signs our marks are made of, in NFKC."""
     text = unicodedata.normalize("NFKC", text).replace("\t", "    ").translate(_OURS)
-    return ["".join(char for char in line if _is_seen(char)).rstrip() for line in text.splitlines()]
+    return [plain(line).rstrip() for line in text.splitlines()]
+
+
+def plain(text: str) -> str:
+    """The text as it stands, without what the eye cannot see (and Postgres would not store)."""
+    return "".join(char for char in text if char == "\n" or _is_seen(char))
 
 
 def _is_seen(char: str) -> bool:

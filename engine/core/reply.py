@@ -8,7 +8,7 @@ import msgspec
 from protocol.events import VerdictWord
 
 from engine.core.evidence import Verdict
-from engine.core.marked import sanitise, unmarked
+from engine.core.marked import plain, sanitise, unmarked
 from engine.core.prompt import NO_SECTION, Asking
 
 REPLY_CHARS_MAX: Final = 65_536
@@ -86,6 +86,6 @@ def _verdict(row: _Row, asking: Asking) -> Verdict:
         check=asking.checks[row.id],
         verdict=row.verdict,
         section=section,
-        quote=" ".join(sanitise(unmarked(row.quote)))[:QUOTE_CHARS_MAX],
+        quote=plain(unmarked(row.quote))[:QUOTE_CHARS_MAX],
         reason=" ".join(sanitise(row.reason))[:REASON_CHARS_MAX],
     )

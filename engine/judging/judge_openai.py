@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.core.evidence import Verdict
+from engine.core.marked import plain
 from engine.core.pack import Criterion
 from engine.core.prompt import Asking, ask, narrative_messages
 from engine.core.reply import REPLY_CHARS_MAX, ReplyFault, parse_reply
@@ -165,7 +166,7 @@ class OpenAIJudge:
         """One call, no second try: the verdicts stand without it."""
         reply = Reply()
         text = await self._call(narrative_messages(title, findings), {}, reply, NARRATIVE_CHARS_MAX, on_text)
-        return text.strip()
+        return plain(text).strip()
 
 
 def _plus(spent: Spent, reply: Reply, code: str, seconds: float) -> Spent:

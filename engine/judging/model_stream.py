@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from engine.core.marked import plain
 from engine.judging.judge import JudgeError
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ CONNECT_SECONDS: Final = 5.0
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 SOON: Final = frozenset({408, 409, 425})
 """Client errors that go away by themselves."""
+
+MODEL_CHARS_MAX: Final = 100
 
 Message = dict[str, str]
 OnText = Callable[[str], None]
@@ -98,7 +101,7 @@ async def _gather(stream: Any, reply: Reply, chars_max: int, on_text: OnText | N
 
 
 def _read(chunk: Any, reply: Reply) -> str:
-    reply.model = chunk.model or reply.model
+    reply.model = plain(str(chunk.model or ""))[:MODEL_CHARS_MAX] or reply.model
     if chunk.usage is not None:
         reply.input_tokens = chunk.usage.prompt_tokens or 0
         reply.output_tokens = chunk.usage.completion_tokens or 0

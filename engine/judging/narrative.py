@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
@@ -15,6 +16,8 @@ from engine.telemetry import log
 
 PIECE_SECONDS: Final = 0.1
 """Tokens are gathered for so long: a reader sees flowing text, Redis a tenth of the writes."""
+LAST_SECONDS: Final = 1.0
+"""For the last piece; the result does not wait longer for it."""
 
 Narrate = Callable[[UUID, int, int, int, str], Awaitable[None]]
 """(interview, run, attempt, offset in bytes, text)."""
@@ -25,7 +28,10 @@ async def write_narrative(judge: Judge, narrate: Narrate, fence: Fence, title: s
     tail = _Tail(narrate, fence)
     sending = asyncio.create_task(tail.send())
     try:
-        return await judge.narrate(title, findings, tail.add)
+        text = await judge.narrate(title, findings, tail.add)
+        tail.ended.set()
+        await asyncio.wait({sending}, timeout=LAST_SECONDS)
+        return text
     except JudgeError as error:
         log.warning("narrative_failed", interview=fence.interview, run=fence.run, reason=error.code)
         return ""
@@ -38,21 +44,23 @@ class _Tail:
     """What was written and is not yet sent."""
 
     def __init__(self, narrate: Narrate, fence: Fence) -> None:
+        self.ended = asyncio.Event()
         self._narrate, self._fence = narrate, fence
         self._waiting: list[str] = []
         self._offset = 0
-        self._more = asyncio.Event()
 
     def add(self, text: str) -> None:
         self._waiting.append(text)
-        self._more.set()
 
     async def send(self) -> None:
-        """Send until cancelled, or until sending fails: the whole text is in the result anyway."""
-        while await self._more.wait():
-            await asyncio.sleep(PIECE_SECONDS)
-            self._more.clear()
+        """Send until all is sent, or until sending fails: the whole text is in the result anyway."""
+        while self._waiting or not self.ended.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PIECE_SECONDS):
+                    await self.ended.wait()
             text, self._waiting = "".join(self._waiting), []
+            if not text:
+                continue
             try:
                 await self._narrate(*self._fence, self._offset, text)
             except (RedisError, OSError) as error:

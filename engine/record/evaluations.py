@@ -101,14 +101,10 @@ class Fence(NamedTuple):
 
 HELD = "interview_id = $1 AND run = $2 AND attempt = $3 AND state = 'running' AND lease_until > now()"
 _NEXT_RING = f"now() + make_interval(secs => least({RING_SECONDS_MAX}, power(2, least(rings, 10))))"
-_landed = msgspec.json.Decoder(dict[str, Landed])
-_criteria = msgspec.json.Decoder(tuple[events.EvaluationCriterion, ...])
-_remarks = msgspec.json.Decoder(tuple[events.Remark, ...])
-_error = msgspec.json.Decoder(Error)
-_receipt = msgspec.json.Decoder(dict[str, Any])
 
 
 def _json(value: Any) -> str:
+    """For a JSONB parameter; a column of that type comes back decoded."""
     return msgspec.json.encode(value).decode()
 
 
@@ -140,7 +136,7 @@ async def claim(engine: AsyncEngine, interview: UUID, run: int, *, owner: str, l
             lease_seconds,
             ATTEMPTS_MAX,
         )
-    return Claim(attempt=row["attempt"], landed=_landed.decode(row["verdicts"])) if row else None
+    return Claim(attempt=row["attempt"], landed=msgspec.convert(row["verdicts"], dict[str, Landed])) if row else None
 
 
 async def renew(engine: AsyncEngine, fence: Fence, lease_seconds: float) -> bool:
@@ -348,12 +344,12 @@ def names(judged: Sequence[events.EvaluationCriterion]) -> tuple[events.Criterio
 
 def _run(row: Mapping[str, Any]) -> Run:
     number = row["run"]
-    judged = tuple(landed.result for landed in _landed.decode(row["verdicts"]).values())
+    judged = tuple(landed.result for landed in msgspec.convert(row["verdicts"], dict[str, Landed]).values())
     ended: Ended | None = None
     if row["state"] == "done" and row["score"] is not None:
-        judged, ended = _criteria.decode(row["criteria"]), _completed(row)
+        judged, ended = msgspec.convert(row["criteria"], tuple[events.EvaluationCriterion, ...]), _completed(row)
     elif row["state"] == "failed":
-        error = _error.decode(row["error"])
+        error = msgspec.convert(row["error"], Error)
         ended = events.EvaluationFailed(run=number, code=error.code, message=error.message, retryable=error.retryable)
     return Run(run=number, attempt=row["attempt"], state=row["state"], judged=judged, ended=ended)
 
@@ -364,9 +360,9 @@ def _completed(row: Mapping[str, Any]) -> events.EvaluationCompleted:
         score=round(row["score"], 1),  # a REAL comes back with the digits of a double
         passed=row["passed"],
         judge=row["judge"],
-        strengths=_remarks.decode(row["strengths"]),
-        weaknesses=_remarks.decode(row["weaknesses"]),
-        improvements=_remarks.decode(row["improvements"]),
+        strengths=msgspec.convert(row["strengths"], tuple[events.Remark, ...]),
+        weaknesses=msgspec.convert(row["weaknesses"], tuple[events.Remark, ...]),
+        improvements=msgspec.convert(row["improvements"], tuple[events.Remark, ...]),
         narrative=row["narrative"],
-        receipt=_receipt.decode(row["receipt"]),
+        receipt=row["receipt"],
     )

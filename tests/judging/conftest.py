@@ -1,0 +1,89 @@
+"""A pool, a fake model on loopback, a judge that asks it, and a bench to judge on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from engine.judging.evaluation import Bench
+from engine.judging.judge_offline import OfflineJudge
+from engine.judging.judge_openai import OpenAIJudge
+from engine.record.engine import make_engine
+from engine.settings import Settings
+from engine.telemetry import make_metrics
+from tests.fake_model import FakeModel
+from tests.judging.stage import Heard
+
+CALL_SECONDS = 2.0
+BACKOFF_SECONDS = 0.001
+MakeBench = Callable[..., Bench]
+
+
+@pytest.fixture(scope="session")
+async def model_server() -> AsyncIterator[FakeModel]:
+    async with FakeModel() as server:
+        yield server
+
+
+@pytest.fixture
+def model(model_server: FakeModel) -> FakeModel:
+    """The fake model with an empty script: it answers honestly."""
+    model_server.script()
+    return model_server
+
+
+@pytest.fixture
+async def engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
+    pool = make_engine(settings)
+    yield pool
+    await pool.dispose()
+
+
+@pytest.fixture
+async def judge(model: FakeModel) -> AsyncIterator[OpenAIJudge]:
+    made = OpenAIJudge(
+        api_key="",
+        base_url=model.url,
+        model="fake-1",
+        call_seconds=CALL_SECONDS,
+        metrics=make_metrics(),
+        backoff_seconds=BACKOFF_SECONDS,
+    )
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def heard(engine: AsyncEngine) -> Heard:
+    return Heard(engine)
+
+
+@pytest.fixture
+def bench(engine: AsyncEngine, judge: OpenAIJudge, heard: Heard) -> MakeBench:
+    """Makes benches: the OpenAI judge, nobody who stands in, and short times, unless told otherwise."""
+    base = Bench(
+        engine=engine,
+        judge=judge,
+        fallback=None,
+        announce=heard.announce,
+        narrate=heard.narrate,
+        metrics=make_metrics(),
+        owner="test",
+        lease_seconds=5.0,
+        job_seconds=20.0,
+        calls_parallel=4,
+    )
+
+    def make(**changes: Any) -> Bench:
+        return replace(base, **changes)
+
+    return make
+
+
+@pytest.fixture
+def offline() -> OfflineJudge:
+    return OfflineJudge()
