@@ -106,8 +106,23 @@ test("events missed while away are replayed once; events seen twice count once",
   await w.timers.pass(1_000);
   w.engine.say(w.engine.events[0]);
   await settle();
-  assert.equal(commands(w.engine, "hello")[1].d.resume.s, 0);
+  assert.deepEqual(commands(w.engine, "hello").map((frame) => frame.d.resume?.s), [undefined, 0]);
   assert.equal(client.view.clarifications.length, 1);
+});
+
+test("text typed while away is saved after the replay, on the revision that it brought", async () => {
+  const w = world();
+  const client = await join(w);
+  w.engine.up = false;
+  cut(w.engine);
+  client.edit("code", "mine");
+  w.engine.draft.rev = 1;
+  w.engine.draft.fields.apis = "theirs";
+  w.engine.event("draft.saved", { rev: 1, changes: [{ field: "apis", text: "theirs" }], language: "python" });
+  w.engine.up = true;
+  await w.timers.pass(5_000);
+  assert.deepEqual(commands(w.engine, "draft.save").map((frame) => frame.d.base), [1]);
+  assert.deepEqual([client.draft.local.apis, w.engine.draft.fields.code], ["theirs", "mine"]);
 });
 
 test("a gap in the numbers: a new line beside the old one fetches what is missing", async () => {
