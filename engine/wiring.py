@@ -4,32 +4,61 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
+import httpx2
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.applications import Starlette
 
-from engine.conductor import Conductor
+from engine.conductor import Conductor, deadlines
 from engine.conductor.shelf import Shelf
+from engine.core.pack import parse_pack
+from engine.identity.google import Google
+from engine.identity.keys import derive, secret_of
+from engine.identity.logins import Logins
+from engine.identity.mail_development import DevelopmentMailer
+from engine.identity.mail_smtp import SmtpMailer
+from engine.identity.mailer import Mailer, MailRoom
+from engine.identity.sign_in import SignIn
+from engine.judging.evaluation import Bench
+from engine.judging.judge import Judge
+from engine.judging.judge_offline import OfflineJudge
+from engine.judging.judge_openai import OpenAIJudge
 from engine.live.clock import Clock
 from engine.live.fanout import Fanout
 from engine.live.store import Live
-from engine.record.catalog import Catalog
+from engine.record.catalog import Catalog, Loaded
+from engine.record.catalog import load_packs as load_into_catalog
 from engine.record.engine import make_engine
+from engine.record.engine import migrate as bring_up_to_date
 from engine.recorder import Recorder
 from engine.settings import Settings
 from engine.telemetry import Metrics, log, make_metrics
+from engine.web import routes_auth, routes_interviews, routes_me, routes_ops, routes_questions, routes_socket
+from engine.web.app import create_app
+from engine.web.operations import Operation
+from engine.web.parts import Parts
+from engine.web.sockets import Sockets
+from engine.worker import main as worker
+from engine.worker.broker import make_broker, ring
 
+PACKS = Path(__file__).parent / "packs"
+HTTP_SECONDS = 5.0
 REDIS_SECONDS = 5.0
 REDIS_CONNECT_SECONDS = 2.0
 REDIS_RETRIES = 3
 """A commit sent twice is one commit: its id is looked up first."""
-Ring = Callable[[str, int], Awaitable[None]]
+Ring = Callable[[str, int], Awaitable[object]]
 
 
 @dataclass(frozen=True)
@@ -61,24 +90,37 @@ def make_redis(settings: Settings) -> Redis:
     return Redis.from_pool(pool)
 
 
+def make_backbone(settings: Settings, ring: Ring, *, clock_offset_ms: int = 0) -> Backbone:
+    """Everything below the doors; nothing connects or runs yet. `ring` tells the queue that a run waits."""
+    metrics = make_metrics()
+    engine = make_engine(settings)
+    redis = make_redis(settings)
+    live = Live(redis, Clock(clock_offset_ms))
+    fanout = Fanout(redis, live)
+    recorder = Recorder(engine, live, metrics)
+    catalog = Catalog(engine)
+    conductor = Conductor(live, recorder, fanout, Shelf(catalog.pack), ring, metrics)
+    return Backbone(settings, metrics, engine, redis, live, fanout, recorder, catalog, conductor)
+
+
+@asynccontextmanager
+async def running_backbone(backbone: Backbone) -> AsyncIterator[None]:
+    """The backbone at work: doorbells heard, events recorded. What waits for the record is recorded at the end."""
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(backbone.engine.dispose)
+        stack.push_async_callback(backbone.redis.aclose)
+        await backbone.live.time()
+        await stack.enter_async_context(running(backbone.fanout.run, "fanout"))
+        await stack.enter_async_context(running(backbone.recorder.run, "recorder"))
+        yield
+
+
 @asynccontextmanager
 async def open_backbone(settings: Settings, ring: Ring, clock_offset_ms: int = 0) -> AsyncIterator[Backbone]:
-    """Everything below the doors, running; `ring` tells the queue that a run waits."""
-    async with AsyncExitStack() as stack:
-        metrics = make_metrics()
-        engine = make_engine(settings)
-        stack.push_async_callback(engine.dispose)
-        redis = make_redis(settings)
-        stack.push_async_callback(redis.aclose)
-        live = Live(redis, Clock(clock_offset_ms))
-        fanout = Fanout(redis, live)
-        recorder = Recorder(engine, live, metrics)
-        catalog = Catalog(engine)
-        conductor = Conductor(live, recorder, fanout, Shelf(catalog.pack), ring, metrics)
-        await live.time()
-        await stack.enter_async_context(running(fanout.run, "fanout"))
-        await stack.enter_async_context(running(recorder.run, "recorder"))
-        yield Backbone(settings, metrics, engine, redis, live, fanout, recorder, catalog, conductor)
+    """A backbone, made and at work."""
+    backbone = make_backbone(settings, ring, clock_offset_ms=clock_offset_ms)
+    async with running_backbone(backbone):
+        yield backbone
 
 
 @asynccontextmanager
@@ -92,6 +134,141 @@ async def running(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], na
     finally:
         stop.set()
         await asyncio.wait({task})
+
+
+def build_app(settings: Settings) -> Starlette:
+    """An API node. It is ready once it has looked for deadlines that passed while nobody ran."""
+    broker = make_broker(settings)
+    backbone = make_backbone(settings, partial(ring, broker))
+    sockets = Sockets(settings, backbone.redis, backbone.conductor, backbone.fanout, backbone.metrics)
+    ready = asyncio.Event()
+    mail = MailRoom(_mailer(settings, backbone.redis), backbone.metrics)
+    http = httpx2.AsyncClient(timeout=HTTP_SECONDS)
+    parts = _parts(backbone, mail, http, accepting=lambda: ready.is_set() and not sockets.draining)
+    operations = all_operations(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(broker.shutdown)
+            stack.push_async_callback(http.aclose)
+            await stack.enter_async_context(running_backbone(backbone))
+            await stack.enter_async_context(running(mail.run, "mail"))
+            await deadlines.poll(backbone.conductor)
+            await deadlines.sweep(backbone.conductor, backbone.engine)
+            deadlines_run = partial(deadlines.run_deadlines, backbone.conductor, backbone.engine)
+            await stack.enter_async_context(running(deadlines_run, "deadlines"))
+            ready.set()
+            yield
+
+    documents = [*routes_ops.routes(parts, operations), *routes_socket.routes(sockets)]
+    app = create_app(parts, operations, documents, lifespan=lifespan)
+    app.state.drain = partial(sockets.drain, settings.drain_seconds)
+    return app
+
+
+def all_operations(settings: Settings) -> tuple[Operation, ...]:
+    """Every REST operation that these settings have."""
+    return (
+        *routes_auth.operations(settings),
+        *routes_me.OPERATIONS,
+        *routes_questions.OPERATIONS,
+        *routes_interviews.OPERATIONS,
+        *routes_ops.OPERATIONS,
+    )
+
+
+async def run_worker(settings: Settings) -> None:
+    """A worker, until it is cancelled; then what runs may end in `drain_seconds`."""
+    broker = make_broker(settings)
+    async with open_backbone(settings, partial(ring, broker)) as backbone:
+        judges = _judges(settings, backbone.metrics)
+        bench = Bench(
+            engine=backbone.engine,
+            judge=judges[0],
+            fallback=judges[1],
+            announce=backbone.conductor.announce,
+            narrate=backbone.conductor.narrate,
+            metrics=backbone.metrics,
+            owner=token_hex(8),
+            lease_seconds=settings.lease_seconds,
+            job_seconds=settings.judge_job_seconds,
+            calls_parallel=settings.judge_calls_parallel,
+        )
+        parts = worker.WorkerParts(broker=broker, bench=bench, drain_seconds=settings.drain_seconds)
+        stop = asyncio.Event()
+        work = asyncio.create_task(worker.run(parts, stop))
+        try:
+            await asyncio.shield(work)
+        finally:
+            stop.set()
+            await asyncio.wait({work})
+
+
+async def migrate(settings: Settings) -> None:
+    """Bring the tables up to date."""
+    engine = make_engine(settings)
+    try:
+        await bring_up_to_date(engine)
+    finally:
+        await engine.dispose()
+
+
+async def load_packs(settings: Settings, paths: Sequence[Path] = ()) -> Loaded:
+    """Bring packs into the catalog: those at `paths`, else those that ship and those of ENGINE_PACKS_DIR."""
+    engine = make_engine(settings)
+    try:
+        return await load_into_catalog(engine, [parse_pack(path.read_bytes()) for path in paths or _shipped(settings)])
+    finally:
+        await engine.dispose()
+
+
+def _shipped(settings: Settings) -> list[Path]:
+    folders = [PACKS, *([settings.packs_dir] if settings.packs_dir else [])]
+    return sorted(path for folder in folders for path in folder.glob("*.yaml"))
+
+
+def _parts(backbone: Backbone, mail: MailRoom, http: httpx2.AsyncClient, accepting: Callable[[], bool]) -> Parts:
+    settings, engine, redis = backbone.settings, backbone.engine, backbone.redis
+    keys = derive(secret_of(settings))
+    logins = Logins(engine=engine, redis=redis, keys=keys, settings=settings, now=_now)
+    provider = Google(settings, http) if settings.google_client_id else None
+    sign_in = SignIn(
+        engine=engine, redis=redis, keys=keys, logins=logins, mail=mail, settings=settings, provider=provider
+    )
+    return Parts(
+        settings=settings,
+        metrics=backbone.metrics,
+        engine=engine,
+        redis=redis,
+        catalog=backbone.catalog,
+        logins=logins,
+        sign_in=sign_in,
+        conductor=backbone.conductor,
+        accepting=accepting,
+    )
+
+
+def _mailer(settings: Settings, redis: Redis) -> Mailer:
+    return SmtpMailer(settings) if settings.smtp_host else DevelopmentMailer(redis, _now)
+
+
+def _judges(settings: Settings, metrics: Metrics) -> tuple[Judge, Judge | None]:
+    """The judge, and who finishes when it cannot."""
+    if settings.judge_name == "offline":
+        return OfflineJudge(), None
+    judge = OpenAIJudge(
+        api_key=settings.openai_api_key,
+        base_url=settings.openai_base_url,
+        model=settings.openai_model,
+        call_seconds=settings.judge_call_seconds,
+        metrics=metrics,
+    )
+    return judge, OfflineJudge() if settings.judge_fallback == "offline" else None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _failed(task: asyncio.Task[None]) -> None:

@@ -78,7 +78,7 @@ class Conductor:
         recorder: Recorder,
         fanout: Fanout,
         shelf: Shelf,
-        ring: Callable[[str, int], Awaitable[None]],
+        ring: Callable[[str, int], Awaitable[object]],
         metrics: Metrics,
     ) -> None:
         self.live, self.recorder, self.fanout, self.shelf = live, recorder, fanout, shelf

@@ -1,0 +1,267 @@
+"""Interviews: operations 9 to 13 of the design, for clients with and without a socket."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+
+from engine.conductor import StateReset
+from engine.core.interview import snapshot
+from engine.live import tickets
+from engine.live.limits import Limit
+from engine.live.tickets import TICKET_TTL_SECONDS, Ticket
+from engine.record import evaluations, interviews
+from engine.record.events import millis, read_events
+from engine.record.interviews import NotStartable, Row
+from engine.recorder import Lost, Parked
+from engine.web.auth import current_user
+from engine.web.bodies import located, path_id, path_word
+from engine.web.operations import operation, reply
+from engine.web.parts import parts_of
+from engine.web.problems import ErrorAt, Kind, Problem, refused
+from protocol.codec import decode_event, event_type
+from protocol.codes import Refuse
+from protocol.events import DraftSaved
+from protocol.messages import Ack, Command, EvaluationView, Snapshot
+from protocol.words import FRAME_BYTES_MAX, SUBPROTOCOL_JSON, CommandId, Fence, Millis, Phase, Role
+
+HISTORY_MAX = 100
+KEY_CHARS_MAX = 100
+STARTS = Limit("interviews:start", 30, 3_600)
+TICKETS = Limit("interviews:ticket", 60, 60)
+"""A client gets a ticket for each attempt to connect; a storm of reconnects backs off far below this."""
+COMMANDS = Limit("interviews:command", 60, 10)
+WRITERS = Limit("interviews:writer", 30, 60)
+
+NOT_PLAYABLE = {
+    "locked": "This question is locked.",
+    "coming_soon": "This question is not ready yet.",
+}
+
+
+class InterviewView(msgspec.Struct, frozen=True, kw_only=True):
+    """One interview in a list. Times in milliseconds of the Unix epoch."""
+
+    id: UUID
+    slug: str
+    title: str
+    phase: Phase
+    started_at: Millis
+    deadline_at: Millis
+    submitted_at: Millis | None
+
+
+class InterviewPage(msgspec.Struct, frozen=True, kw_only=True):
+    items: tuple[InterviewView, ...]
+    next_cursor: str | None
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of the timeline; of a draft's change only its revision is told."""
+
+    s: int
+    ts: Millis
+    t: str
+    d: Any
+
+
+class InterviewDetail(InterviewView, frozen=True, kw_only=True):
+    snapshot: Snapshot
+    timeline: tuple[Moment, ...]
+
+
+class Pages(msgspec.Struct, frozen=True, kw_only=True):
+    limit: Annotated[int, Meta(ge=1, le=HISTORY_MAX)] = 20
+    cursor: Annotated[str, Meta(pattern="^[0-9]{1,16}$")] | None = None
+
+
+class TicketRequest(msgspec.Struct, frozen=True, kw_only=True):
+    role: Role = "writer"
+
+
+class TicketGiven(msgspec.Struct, frozen=True, kw_only=True):
+    """Open `url` with the subprotocols `protocol` and `ticket.<ticket>`, once, within `expires_in` seconds."""
+
+    ticket: str
+    url: str
+    protocol: str
+    expires_in: int
+
+
+class WriterRequest(msgspec.Struct, frozen=True, kw_only=True):
+    tab: Annotated[str, Meta(pattern="^[0-9A-Za-z_-]{1,64}$")] = "rest"
+
+
+class WriterGiven(msgspec.Struct, frozen=True, kw_only=True):
+    fence: Fence
+
+
+class CommandBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A command as the socket has it (`t`, `id`, `d`; see /asyncapi.json), and the fence that gives the pen."""
+
+    t: str
+    id: CommandId
+    d: dict[str, Any] = {}
+    fence: Fence | None = None
+
+
+@operation(
+    "POST",
+    "/v1/questions/{slug}/interviews",
+    out=InterviewView,
+    status=201,
+    also={200: ("The active interview is given back.", InterviewView)},
+    errors=(Kind.NOT_PLAYABLE,),
+    limit=STARTS,
+    tag="interviews",
+)
+async def start_interview(request: Request) -> Response:
+    """Start an interview; clarifying begins now.
+
+    One interview is active per user and question: starting again gives back the active one, with 200. The header
+    `Idempotency-Key` makes a repeated request give back the same interview even after its end.
+    """
+    parts, user = parts_of(request), await current_user(request)
+    slug, key = path_word(request, "slug"), request.headers.get("idempotency-key")
+    if key is not None and not 0 < len(key) <= KEY_CHARS_MAX:
+        raise Problem(Kind.BAD_BODY, errors=(ErrorAt("Idempotency-Key", f"1 to {KEY_CHARS_MAX} characters"),))
+    try:
+        row, new = await interviews.start(parts.engine, user.user, slug, await parts.conductor.live.time(), key)
+    except NotStartable as error:
+        if error.why == "unknown":
+            raise Problem(Kind.NOT_FOUND, "There is no such question.") from None
+        raise Problem(Kind.NOT_PLAYABLE, NOT_PLAYABLE[error.why]) from None
+    if row.phase != "submitted":
+        await parts.conductor.load(str(row.id))
+    return reply(_view(row), 201 if new else 200)
+
+
+@operation("GET", "/v1/interviews", query=Pages, out=InterviewPage)
+async def list_interviews(request: Request, query: Pages) -> InterviewPage:
+    """Your interviews, the newest first."""
+    user = await current_user(request)
+    before = datetime.fromtimestamp(int(query.cursor) / 1_000_000, UTC) if query.cursor else None
+    rows = await interviews.history(parts_of(request).engine, user.user, query.limit, before)
+    more = len(rows) == query.limit
+    cursor = str(round(rows[-1].started_at.timestamp() * 1_000_000)) if more else None
+    return InterviewPage(items=tuple(map(_view, rows)), next_cursor=cursor)
+
+
+@operation("GET", "/v1/interviews/{id}", out=InterviewDetail)
+async def get_interview(request: Request) -> InterviewDetail:
+    """One interview: where it stands, and its timeline."""
+    parts, row = parts_of(request), await _own(request)
+    id = str(row.id)
+    try:
+        interview = (await parts.conductor.load(id)).interview
+    except Parked:
+        raise Problem(Kind.UNAVAILABLE, "This interview is set aside; people have been told.") from None
+    row = await interviews.read(parts.engine, id) or row
+    timeline = tuple(_moment(entry.body) for entry in await read_events(parts.engine, id))
+    view = msgspec.structs.asdict(_view(row))
+    return InterviewDetail(**view, snapshot=snapshot(interview), timeline=timeline)
+
+
+@operation("POST", "/v1/interviews/{id}/ticket", body=TicketRequest, out=TicketGiven, limit=TICKETS)
+async def give_ticket(request: Request, body: TicketRequest) -> TicketGiven:
+    """A ticket that opens one socket. Get a new one for each attempt."""
+    parts, user, row = parts_of(request), await current_user(request), await _own(request)
+    if not parts.accepting():
+        raise Problem(Kind.UNAVAILABLE, "This node is leaving; ask another.", retry_seconds=1)
+    ticket = Ticket(
+        user=str(user.user),
+        interview=str(row.id),
+        role=body.role,
+        origin=request.headers.get("origin", ""),
+        login=str(user.login),
+        expires_at=user.expires_at * 1000,
+    )
+    opaque = await tickets.issue(parts.redis, ticket)
+    url = "ws" + parts.settings.base_url.removeprefix("http") + "/v1/socket"
+    return TicketGiven(ticket=opaque, url=url, protocol=SUBPROTOCOL_JSON, expires_in=TICKET_TTL_SECONDS)
+
+
+@operation("POST", "/v1/interviews/{id}/writer", body=WriterRequest, out=WriterGiven, limit=WRITERS)
+async def take_writer(request: Request, body: WriterRequest) -> WriterGiven:
+    """Take the pen without a socket: the fence goes with each command; whoever had the pen observes from now on."""
+    row = await _own(request)
+    return WriterGiven(fence=await parts_of(request).conductor.take_pen(str(row.id), body.tab))
+
+
+@operation("POST", "/v1/interviews/{id}/commands", body=CommandBody, out=Ack, limit=COMMANDS,
+           errors=(Kind.CONFLICT,), body_bytes_max=FRAME_BYTES_MAX)  # fmt: skip
+async def perform_command(request: Request, body: CommandBody) -> Ack:
+    """Clarify, save, proceed, submit: the commands of the socket, through the same door.
+
+    The answer is the ack, after the record has it. Refusals carry the socket's codes.
+    """
+    row = await _own(request)
+    try:
+        frame = msgspec.convert({"t": body.t, "id": body.id, "d": body.d}, Command)
+    except msgspec.ValidationError as error:
+        raise Problem(Kind.BAD_BODY, errors=(located(error),)) from None
+    try:
+        answer = await parts_of(request).conductor.handle(str(row.id), frame, body.fence)
+    except (StateReset, Lost):
+        raise refused(Refuse.FENCED.frame(id=body.id, message="The fence is of a time that is over.")) from None
+    except Parked:
+        raise Problem(Kind.UNAVAILABLE, "This interview is set aside; people have been told.") from None
+    if not isinstance(answer, Ack):
+        raise refused(answer)
+    return answer
+
+
+@operation("GET", "/v1/interviews/{id}/evaluation", out=EvaluationView,
+           also={202: ("It is not judged yet; this is what there is.", EvaluationView)})  # fmt: skip
+async def get_evaluation(request: Request) -> Response:
+    """The result of the newest run, from the record; 404 before the submission."""
+    row = await _own(request)
+    view = await evaluations.read_view(parts_of(request).engine, row.id)
+    if view is None:
+        raise Problem(Kind.NOT_FOUND, "Nothing has been submitted yet.")
+    return reply(view, 200 if view.state in ("completed", "failed") else 202)
+
+
+async def _own(request: Request) -> Row:
+    """The caller's interview. Others' get the same answer as one that does not exist."""
+    user = await current_user(request)
+    row = await interviews.read(parts_of(request).engine, str(path_id(request, "id")))
+    if row is None or row.user_id != user.user:
+        raise Problem(Kind.NOT_FOUND, "There is no such interview for you.")
+    return row
+
+
+def _view(row: Row) -> InterviewView:
+    return InterviewView(
+        id=row.id,
+        slug=row.slug,
+        title=row.title,
+        phase=row.phase,
+        started_at=millis(row.started_at),
+        deadline_at=millis(row.deadline_at),
+        submitted_at=millis(row.submitted_at) if row.submitted_at else None,
+    )
+
+
+def _moment(data: bytes) -> Moment:
+    frame = decode_event(data)
+    body = frame.d
+    told: Any = {"rev": body.rev, "late": body.late} if isinstance(body, DraftSaved) else body
+    return Moment(s=frame.s, ts=frame.ts, t=event_type(body), d=told)
+
+
+OPERATIONS = (
+    start_interview,
+    list_interviews,
+    get_interview,
+    give_ticket,
+    take_writer,
+    perform_command,
+    get_evaluation,
+)
