@@ -20,11 +20,12 @@ def serve(host: str | None, port: int | None) -> None:
     Works on DATABASE_URL and REDIS_URL or, without them, on the servers of an `engine up` that runs in the same
     data folder. The tables must be there: `engine migrate`. SIGTERM drains: clients are told to go elsewhere.
     """
+    settings = needed(read_settings(host=host, port=port))
+
     from engine import telemetry, wiring
     from engine.cli import serving
     from engine.telemetry import log
 
-    settings = needed(read_settings(host=host, port=port))
     telemetry.configure("json" if settings.production else "console")
     listening = serving.listen(settings)
     settings = msgspec.structs.replace(settings, port=listening.getsockname()[1])
@@ -40,11 +41,12 @@ def serve(host: str | None, port: int | None) -> None:
 @click.command("worker")
 def worker() -> None:
     """Run one worker; any number may run on the same servers. SIGTERM lets it finish or hand over its work."""
+    settings = needed(read_settings())
+
     from engine import telemetry, wiring
     from engine.cli import serving
     from engine.telemetry import log
 
-    settings = needed(read_settings())
     telemetry.configure("json" if settings.production else "console")
 
     async def node(stop: asyncio.Event) -> None:
@@ -64,10 +66,11 @@ def worker() -> None:
 @click.command("migrate")
 def migrate() -> None:
     """Bring the tables up to date; safe to run again, and by many at once."""
-    from engine import wiring
 
     async def bring(settings: Settings) -> None:
         await check_servers(settings, redis=False)
+        from engine import wiring
+
         await wiring.migrate(settings)
 
     with some_servers(read_settings()) as settings:

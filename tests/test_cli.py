@@ -1,0 +1,164 @@
+"""The `engine` command: quick help, and a sentence that says what to do for whatever may be wrong around it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+import msgspec
+import pytest
+
+from engine.cli import EXIT_TOLD, Told
+from engine.cli import engine as group
+from engine.cli.servers import check_servers, read_settings
+from engine.cli.variables import variables
+from engine.embedded import Urls
+from engine.settings import Settings
+
+HEAVY = ("sqlalchemy", "openai", "taskiq", "starlette", "uvicorn", "numpy", "redis", "asyncpg", "alembic")
+FREE_PORT = "0"
+
+Ran = subprocess.CompletedProcess[str]
+Engine = Callable[..., Ran]
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    """Runs `engine <arguments>` with only these environment variables of ours."""
+
+    def run(*arguments: str, **environ: str) -> Ran:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("ENGINE_")}
+        clean |= {"ENGINE_DATA_DIR": str(tmp_path / "data"), "ENGINE_PORT": FREE_PORT} | environ
+        return subprocess.run(
+            [sys.executable, "-m", "engine.cli", *arguments],
+            env=clean,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    return run
+
+
+def told(ran: Ran) -> str:
+    """The one sentence of an error: no traceback, the agreed exit status."""
+    assert ran.returncode == EXIT_TOLD, (ran.returncode, ran.stdout, ran.stderr)
+    assert "Traceback" not in ran.stderr
+    return ran.stderr.strip().splitlines()[-1]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys\n"
+        "from engine.cli import engine\n"
+        "engine(['--help'], standalone_mode=False)\n"
+        f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stderr.strip() == "[]"
+    for name in ("up", "serve", "worker", "migrate", "packs", "settings"):
+        assert f"\n  {name} " in ran.stdout
+
+
+@pytest.mark.parametrize("name", group.list_commands(click.Context(group)))
+def test_every_command_has_help(engine: Engine, name: str) -> None:
+    ran = engine(name, "--help")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith(f"Usage: engine {name}")
+
+
+def test_settings_lists_every_variable(engine: Engine) -> None:
+    listed = engine("settings").stdout
+    names = [variable.name for variable in variables()]
+    assert len(names) == len(Settings.__struct_fields__)
+    for name in (*names, "DATABASE_URL", "OPENAI_API_KEY", "ENGINE_PORT"):
+        assert f"{name} = " in listed
+    assert "ENGINE_PORT = 8000" in listed
+    assert "At least 32 characters" in listed
+
+
+def test_a_port_in_use_is_told_before_anything_starts(engine: Engine, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = told(engine("up", "--port", str(port)))
+    assert f"Port {port} of 127.0.0.1 is in use" in said and "--port" in said
+    assert not (tmp_path / "data" / "postgres").exists()
+
+
+def test_an_address_of_another_machine_is_told(engine: Engine) -> None:
+    assert "ENGINE_HOST" in told(engine("up", "--host", "203.0.113.7"))
+    assert "ENGINE_HOST" in told(engine("up", "--host", "no.such.host.invalid"))
+
+
+def test_a_wrong_setting_is_told(engine: Engine) -> None:
+    assert "ENGINE_JUDGE" in told(engine("up", ENGINE_JUDGE="perhaps"))
+    assert "ENGINE_TYPO is not a setting" in told(engine("up", ENGINE_TYPO="1"))
+    assert "ENGINE_SECRET_KEY" in told(engine("serve", ENGINE_MODE="production"))
+
+
+def test_a_node_without_servers_is_told_where_to_find_some(engine: Engine) -> None:
+    for name in ("serve", "worker"):
+        said = told(engine(name))
+        assert "DATABASE_URL" in said and "engine up" in said
+
+
+def test_a_server_that_is_away_is_told(engine: Engine, server_urls: Urls) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    away = {"DATABASE_URL": f"postgresql://a:b@127.0.0.1:{port}/c", "REDIS_URL": server_urls.redis}
+    assert f"Postgres at 127.0.0.1:{port} (DATABASE_URL) cannot be used" in told(engine("migrate", **away))
+
+
+async def test_servers_are_looked_at_before_they_are_used(server_urls: Urls) -> None:
+    right = Settings(database_url=server_urls.database, redis_url=server_urls.redis)
+    await check_servers(right)
+    wrong = {
+        "password authentication failed": {"database_url": right.database_url.replace("engine:", "engine:no")},
+        'database "nowhere" does not exist': {"database_url": right.database_url.replace("/postgres", "/nowhere")},
+        "REDIS_URL": {"redis_url": right.redis_url.replace("redis://:", "redis://:no")},
+        "Redis at 127.0.0.1:1 (REDIS_URL) cannot be used": {"redis_url": "redis://127.0.0.1:1/0"},
+        "cannot be used": {"redis_url": "http://127.0.0.1"},
+    }
+    for sentence, change in wrong.items():
+        with pytest.raises(Told) as error:
+            await check_servers(msgspec.structs.replace(right, **change))
+        assert sentence in error.value.message
+        assert str(urlsplit(right.database_url).password) not in error.value.message
+
+
+def test_packs_that_ship_are_sound_and_listed(engine: Engine) -> None:
+    assert engine("packs", "lint").returncode == 0
+    listed = engine("packs", "list").stdout
+    for slug in ("parking-garage", "lru-cache-ttl", "url-shortener"):
+        assert f"{slug} " in listed
+
+
+def test_a_bad_pack_is_told_by_its_place(engine: Engine, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("schema: interview-pack/1\nid: x\n")
+    ran = engine("packs", "lint", str(bad))
+    assert told(ran) == "Error: 1 pack cannot be used."
+    assert f"BAD {bad}" in ran.stdout and "version" in ran.stdout
+    assert "No packs" in told(engine("packs", "lint", str(tmp_path / "data"), ENGINE_DATA_DIR=str(tmp_path)))
+
+
+def test_packs_load_says_what_became_of_each(engine: Engine, database_url: str, redis_url: str) -> None:
+    ran = engine("packs", "load", DATABASE_URL=database_url, REDIS_URL=redis_url)
+    assert "new: " in ran.stdout and "parking-garage" in ran.stdout, ran.stderr
+
+
+def test_the_development_secret_is_kept_and_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("ENGINE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("ENGINE_DATA_DIR", str(tmp_path / "data"))
+    first, second = read_settings(), read_settings(port=1)
+    assert first.secret_key == second.secret_key and len(first.secret_key) >= 32
+    assert (tmp_path / "data" / "secret_key").stat().st_mode & 0o077 == 0
+    assert msgspec.structs.replace(second, port=first.port) == first
