@@ -143,6 +143,7 @@ def test_the_line_and_column_are_those_of_the_value() -> None:
         ("- a\n- b", "Expected `object`, got `array`"),
         ("a: 1\n---\na: 2", "second document"),
         ("a: &x [1]\nb: *x", "anchors and aliases"),
+        ("a: &x 1", "anchors and aliases"),
         ("a: *x", "anchors and aliases"),
         ("<<: {a: 1}", "not a word"),
         ("1: a", "not a word"),

@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 
 TEXT_CHARS_MAX: Final = 1_000
 """What is scored of a message. Longer questions exist; what they ask stands in their first thousand characters."""
-TOKENS_MAX: Final = 120
-TOKEN_CHARS_MAX: Final = 24
+WORD_CHARS_MAX: Final = 24
+"""No word that tells anything is longer; what is cut is not kept in the cache of stems."""
 GRAM_SIZES: Final = (3, 4)
 LIGHT_WEIGHT: Final = 0.35
 GROUP_WEIGHT: Final = 0.7
@@ -91,7 +91,7 @@ class Groups(NamedTuple):
 
 def normalise(text: str) -> str:
     """One spelling: NFKC, lower case, straight apostrophes, no contractions, all visible; cut to what is scored."""
-    text = unicodedata.normalize("NFKC", text[:TEXT_CHARS_MAX])[:TEXT_CHARS_MAX].casefold().translate(_APOSTROPHES)
+    text = unicodedata.normalize("NFKC", text)[:TEXT_CHARS_MAX].casefold().translate(_APOSTROPHES)
     text = "".join(char for char in text if unicodedata.category(char) != "Cf")
     for pattern, plain in _CONTRACTIONS:
         text = pattern.sub(plain, text)
@@ -108,15 +108,15 @@ def stem(word: str) -> str:
 
 
 def words_of(text: str) -> list[Word]:
-    """The words of any text, long ones cut, at most TOKENS_MAX."""
-    found = _TOKEN.findall(normalise(text))[:TOKENS_MAX]
-    return [Word(stem(word[:TOKEN_CHARS_MAX]), _weight(word)) for word in found]
+    """The words of any text, long ones cut."""
+    found = _TOKEN.findall(normalise(text))
+    return [Word(stem(word[:WORD_CHARS_MAX]), _weight(word)) for word in found]
 
 
 def _weight(word: str) -> float:
     if word in STOP:
         return 0.0
-    return LIGHT_WEIGHT if word in LIGHT or stem(word[:TOKEN_CHARS_MAX]) in LIGHT else 1.0
+    return LIGHT_WEIGHT if word in LIGHT or stem(word[:WORD_CHARS_MAX]) in LIGHT else 1.0
 
 
 def stems(text: str) -> tuple[str, ...]:
