@@ -20,7 +20,8 @@ CLOSE: Final = "⟧"
 BAR: Final = "│"
 
 _OURS: Final = str.maketrans({OPEN: "[", CLOSE: "]", BAR: "|"})
-_UNSEEN: Final = frozenset({"Cf", "Cc", "Cs", "Co", "Cn"})
+_UNSEEN: Final = frozenset({"Cf", "Cc", "Cs"})
+"""As in `evidence`: a character the copy drops must not count in a quote."""
 _LINE_MARK: Final = re.compile(
     rf"(?:{OPEN}[^{CLOSE}\n]{{0,40}}{CLOSE}\s*)?\b\d{{1,6}}\s*{BAR} ?|{OPEN}[^{CLOSE}\n]{{0,40}}{CLOSE}"
 )

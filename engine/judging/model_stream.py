@@ -31,6 +31,7 @@ OnText = Callable[[str], None]
 class Reply:
     """What is known of a reply beside its text, filled as the stream goes."""
 
+    began: bool = False
     model: str = ""
     finish: str | None = None
     refused: bool = False
@@ -76,10 +77,8 @@ async def complete(
         raise JudgeError("timeout") from None
     except openai.APIStatusError as error:
         raise _status(error) from None
-    except openai.APIConnectionError:
-        raise JudgeError("unavailable") from None
-    except (openai.APIError, httpx2.HTTPError):  # an error event, or a broken connection, in the middle of a stream
-        raise JudgeError("truncated") from None
+    except (openai.APIError, httpx2.HTTPError):  # no connection; or in the stream, a broken one or an error event
+        raise JudgeError("truncated" if reply.began else "unavailable") from None
     except (ValueError, TypeError, AttributeError, LookupError):  # chunks that are no chunks
         raise JudgeError("garbled") from None
     _check_end(reply)
@@ -101,6 +100,7 @@ async def _gather(stream: Any, reply: Reply, chars_max: int, on_text: OnText | N
 
 
 def _read(chunk: Any, reply: Reply) -> str:
+    reply.began = True
     reply.model = plain(str(chunk.model or ""))[:MODEL_CHARS_MAX] or reply.model
     if chunk.usage is not None:
         reply.input_tokens = chunk.usage.prompt_tokens or 0

@@ -86,17 +86,18 @@ class FakeModel:
         """How many requests there were about this criterion."""
         return sum(call.criterion == criterion for call in self.calls)
 
-    async def serve(self, listening: socket.socket) -> None:
-        """Serve on a bound socket until stopped."""
-        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+    async def serve(self, listening: socket.socket, *, signals: bool = True) -> None:
+        """Serve on a bound socket until stopped; a program takes signals, a test's own loop must not."""
         config = uvicorn.Config(self.app, log_level="critical", access_log=False, timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
+        if not signals:
+            self._server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
         await self._server.serve(sockets=[listening])
 
     async def __aenter__(self) -> Self:
         listening = bound()
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
-        self._task = asyncio.create_task(self._serve_quietly(listening))
+        self._task = asyncio.create_task(self.serve(listening, signals=False))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -104,12 +105,6 @@ class FakeModel:
         if self._server is not None and self._task is not None:
             self._server.should_exit = True
             await self._task
-
-    async def _serve_quietly(self, listening: socket.socket) -> None:
-        config = uvicorn.Config(self.app, log_level="critical", access_log=False, timeout_graceful_shutdown=1)
-        self._server = uvicorn.Server(config)
-        self._server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
-        await self._server.serve(sockets=[listening])
 
     def _next(self, criterion: str) -> Step:
         for i, (step, left) in enumerate(self._steps):
@@ -144,7 +139,14 @@ class FakeModel:
             call.outcome = "left"
 
     async def _stream(self, step: Step, call: Call, text: str) -> AsyncIterator[str]:
-        call.outcome = "left"  # until the end is reached
+        try:
+            async for frame in self._frames(step, call, text):
+                yield frame
+        finally:
+            if call.outcome == "open":
+                call.outcome = "left"
+
+    async def _frames(self, step: Step, call: Call, text: str) -> AsyncIterator[str]:
         yield _chunk({"role": "assistant", "content": ""})
         if step.refusal is not None:
             yield _chunk({"refusal": step.refusal})
@@ -156,14 +158,15 @@ class FakeModel:
             if step.token_seconds:
                 await pause(step.token_seconds)
             yield _chunk({"content": text[start : min(start + CHUNK_CHARS, ends)]})
-        call.outcome = "failed"
         if step.drop is not None:
+            call.outcome = "failed"
             raise ConnectionResetError("as the script says")
         if step.cut is not None:
+            call.outcome = "failed"
             return
-        call.outcome = "answered"
         yield _chunk({}, step.finish)
         yield _data({**_envelope(), "choices": [], "usage": _usage(call.body, text)})
+        call.outcome = "answered"
         yield "data: [DONE]\n\n"
 
     async def _list(self, request: Request) -> Response:

@@ -79,13 +79,19 @@ async def test_receipt(engine: AsyncEngine, bench: MakeBench, heard: Heard, mode
 
 
 async def test_first_alone_then_together(engine: AsyncEngine, bench: MakeBench, model: FakeModel) -> None:
-    model.script(Step(hold=0, times=100))
-    working = asyncio.create_task(evaluate(bench(), await hand_in(engine), 1))
-    await until(lambda: len(model.calls) == 1)
-    assert model.calls[0].outcome == "open"
-    model.script(Step(hold=40, times=100))
-    working.cancel()
-    await asyncio.gather(working, return_exceptions=True)
+    model.script(Step(only=JUDGED[0].name, hold=0), Step(hold=0, times=100))
+    interview = await hand_in(engine)
+    working = asyncio.create_task(evaluate(bench(calls_parallel=4), interview, 1))
+    await until(lambda: model.calls)
+    assert [call.criterion for call in model.calls] == [JUDGED[0].name]
+    model.release()
+    assert await working == "done"
+    model.script(Step(), Step(hold=0, times=100))
+    again = asyncio.create_task(evaluate(bench(calls_parallel=4), await hand_in(engine), 1))
+    await until(lambda: sum(call.outcome == "open" for call in model.calls) == 4)
+    assert len(model.calls) == 5
+    model.release()
+    assert await again == "done"
 
 
 async def test_prefix_is_shared(engine: AsyncEngine, bench: MakeBench, model: FakeModel) -> None:
