@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from engine.cli import Told
 from engine.cli.servers import check_servers, read_settings, some_servers
-from engine.core.pack import Pack, PackError, faults, parse_pack
+from engine.core.lint import Finding
+from engine.core.lint import lint as find
+from engine.core.pack import Pack, PackError, parse_pack
 from engine.settings import Settings
 
 SHIPPED = Path(__file__).parent.parent / "packs"
@@ -28,14 +29,18 @@ PATHS = click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type
 @command.command("lint")
 @PATHS
 def lint(paths: tuple[Path, ...]) -> None:
-    """Check packs and name every fault by its place. Without PATHS: those that ship, and ENGINE_PACKS_DIR's."""
+    """Check packs and name every fault by its place. Without PATHS: those that ship, and ENGINE_PACKS_DIR's.
+
+    Runs each pack's eval set too. Warnings alone leave a pack usable.
+    """
     bad = 0
     for file in _files(paths):
-        found = list(_faults(file))
-        bad += bool(found)
-        click.echo(f"{'ok ' if not found else 'BAD'} {file}")
-        for fault in found:
-            click.echo(f"    {fault}")
+        found = _findings(file)
+        errors = [one for one in found if one.severity == "error"]
+        bad += bool(errors)
+        click.echo(f"{'BAD' if errors else 'ok '} {file}")
+        for one in found:
+            click.echo(f"    {one.severity}: {one.place}: {one.message}" if one.place else f"    {one.message}")
     if bad:
         raise Told(f"{bad} pack{'s' if bad > 1 else ''} cannot be used.")
 
@@ -98,11 +103,8 @@ def _parsed(file: Path) -> Pack:
         raise Told(f"{file}: {error}") from None
 
 
-def _faults(file: Path) -> Iterator[str]:
+def _findings(file: Path) -> tuple[Finding, ...]:
     try:
-        pack = parse_pack(file.read_bytes())
+        return find(parse_pack(file.read_bytes()))
     except PackError as error:
-        yield str(error)
-        return
-    for fault in faults(pack):
-        yield f"{fault.place}: {fault.message}"
+        return (Finding(place="", message=str(error)),)
