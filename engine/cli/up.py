@@ -93,9 +93,8 @@ async def _until_first(stop: asyncio.Event, *parts: Coroutine[Any, Any, None]) -
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-        await tasks[0]  # the API ends by itself, in its own time
     finally:
-        stop.set()
+        stop.set()  # by which the API ends, in its own time
         for task in (*tasks[1:], stopped):
             task.cancel()
         await asyncio.gather(*tasks, stopped, return_exceptions=True)
