@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocol import commands, events
+from protocol import commands, events, views
 from protocol import messages as m
 from protocol.words import Change, Cursor, Fence, Splice
 
@@ -23,19 +23,19 @@ _CRITERION = events.EvaluationCriterion(
     run=1, id="entities", name="Entities", weight=0.2, points=6.0, points_max=8.0, score=0.75, level=3,
     verdicts=(_VERDICT,),
 )  # fmt: skip
-_SNAPSHOT = m.Snapshot(
+_SNAPSHOT = views.Snapshot(
     id="018cc251-f400-7000-8000-3f1c5a6b7c8d",
     s=2,
     phase="clarifying",
     started_at=_NOW,
     deadline_at=_NOW + 600_000,
     clarifications=(
-        m.Clarification(
+        views.Clarification(
             ref=1, asked_at=_NOW + 5_000, text="How many floors are there?", kind="answered",
             response="Several floors; the number is configured.", intent="floors", label="floors", remaining=0,
         ),
     ),
-    draft=m.DraftView(rev=1, language="python", checksum=_CHECKSUM, fields={"functional_req": "Park, pay, leave."}),
+    draft=views.DraftView(rev=1, language="python", checksum=_CHECKSUM, fields={"functional_req": "Park, pay, leave."}),
 )  # fmt: skip
 
 FROM_CLIENT: tuple[m.FromClient, ...] = (

@@ -11,14 +11,13 @@ import msgspec
 from msgspec import Meta
 
 from protocol import commands, events
+from protocol.views import Snapshot
 from protocol.words import (
     PENDING_MAX,
     CommandId,
     Cursor,
     Durable,
     Fence,
-    Field,
-    Language,
     Millis,
     Phase,
     Role,
@@ -197,63 +196,6 @@ class Refusal(Frame, tag="err", frozen=True, kw_only=True):
 
 
 # --- to the client: control --------------------------------------------------------------------------------
-
-
-class Clarification(Value, frozen=True, kw_only=True):
-    """One answer as a snapshot shows it; `ref` is the seq to confirm or reject it by."""
-
-    ref: Seq
-    asked_at: Millis
-    text: str
-    kind: events.AnswerKind
-    response: str
-    intent: str | None = None
-    label: str | None = None
-    remaining: int | None = None
-    state: Literal["open", "confirmed", "refunded"] = "open"
-
-
-class DraftView(Value, frozen=True, kw_only=True):
-    rev: int
-    language: Language
-    checksum: int
-    fields: dict[Field, str]
-
-
-class SubmissionView(Value, frozen=True, kw_only=True):
-    by: Literal["candidate", "clock"]
-    at: Millis
-    rev: int
-    late: bool
-
-
-class EvaluationView(Value, frozen=True, kw_only=True):
-    """The newest run: what has been judged so far, and the result when there is one."""
-
-    run: int
-    attempt: int
-    state: Literal["queued", "running", "completed", "failed"]
-    judge: events.Judge | None = None
-    criteria: tuple[events.CriterionName, ...] = ()
-    judged: tuple[events.EvaluationCriterion, ...] = ()
-    result: events.EvaluationCompleted | None = None
-    failure: events.EvaluationFailed | None = None
-    text: str = ""
-    """The narrative so far, while it is being written."""
-
-
-class Snapshot(Value, frozen=True, kw_only=True):
-    """All a candidate may see of an interview, at event `s`."""
-
-    id: str
-    s: Seq
-    phase: Phase
-    started_at: Millis
-    deadline_at: Millis
-    clarifications: tuple[Clarification, ...]
-    draft: DraftView
-    submission: SubmissionView | None = None
-    evaluation: EvaluationView | None = None
 
 
 class Heartbeat(Value, frozen=True, kw_only=True):

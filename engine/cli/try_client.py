@@ -19,6 +19,7 @@ from engine.core.interview import Interview, evolve
 from protocol import codec
 from protocol import messages as m
 from protocol.codes import Close, comes_back
+from protocol.views import Snapshot
 from protocol.words import PROTOCOL_VERSION, TICKET_PREFIX, Cursor, Fence
 
 OPEN_SECONDS = 10.0
@@ -260,7 +261,7 @@ async def _leave(ws: ClientConnection, seconds: float) -> None:
     await ws.close()
 
 
-def _view(snapshot: m.Snapshot) -> Interview:
+def _view(snapshot: Snapshot) -> Interview:
     """A snapshot as the value that events are folded into. What only the engine knows stays empty."""
     draft = snapshot.draft
     return Interview(

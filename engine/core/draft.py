@@ -57,7 +57,7 @@ def apply_change(text: str, change: Change) -> str | Refuse:
 
 
 def apply_splices(text: str, splices: Iterable[Splice]) -> str | Refuse:
-    """Apply the splices one after the other; one that reaches past the end or cuts a character needs the whole field."""
+    """Apply the splices one after the other. One that reaches past the end or cuts a character asks for the whole."""
     units = text.encode("utf-16-le")
     for splice in splices:
         start, end = splice.at * UNIT_BYTES, (splice.at + splice.delete) * UNIT_BYTES

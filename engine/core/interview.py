@@ -6,14 +6,8 @@ from typing import Any, assert_never
 
 import msgspec
 from protocol import events
-from protocol.messages import (
-    Clarification,
-    DraftView,
-    EvaluationView,
-    EventFrame,
-    Snapshot,
-    SubmissionView,
-)
+from protocol.messages import EventFrame
+from protocol.views import Clarification, DraftView, EvaluationView, Snapshot, SubmissionView
 from protocol.words import Phase
 
 from engine.core.draft import Draft, apply_changes, checksum

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from protocol import commands, events
 from protocol.codes import Refuse
-from protocol.messages import Clarification
+from protocol.views import Clarification
 from protocol.words import ASKS_MAX, Change, Phase
 
 from engine.core.draft import apply_change, checksum
@@ -112,7 +112,12 @@ def _ask(moment: Moment, command: Asked) -> Decision:
 
 def _answer(moment: Moment, match: Matched, charged: list[str]) -> events.ClarificationAnswered:
     rule = _rule(moment.pack, match.intent)
-    said = {"text": match.text, "score": match.score, "margin": match.margin, "matcher": MATCHER_VERSION}
+    said: dict[str, Any] = {
+        "text": match.text,
+        "score": match.score,
+        "margin": match.margin,
+        "matcher": MATCHER_VERSION,
+    }
     if rule is None or match.zone == "fallback":
         return events.ClarificationAnswered(kind="fallback", response=moment.pack.clarification.fallback, **said)
     if match.zone == "confirm":
@@ -168,7 +173,7 @@ def _save_requirements(moment: Moment, command: commands.Save) -> Decision:
     for i, change in enumerate(command.changes):
         if change.field not in REQUIREMENTS:
             return Refused(Refuse.PHASE, at=f"$.d.changes[{i}].field", facts={"phase": "clarifying"})
-    return _saved(moment, command, late=False, until=moment.interview.deadline_at)
+    return _saved(moment, command, Lateness(False, 0, moment.interview.deadline_at))
 
 
 def _proceed(moment: Moment, command: commands.Proceed) -> Decision:
@@ -196,13 +201,21 @@ def _end_clarifying(moment: Moment, command: ClockRan) -> Decision:
 # --- design ------------------------------------------------------------------------------------------------
 
 
-def _lateness(moment: Moment) -> tuple[bool, int] | None:
-    """(late, until when that stays so); None when even the grace is over."""
+class Lateness(NamedTuple):
+    """Whether what comes now is late, and from when until when that is so."""
+
+    late: bool
+    since: int
+    until: int
+
+
+def _lateness(moment: Moment) -> Lateness | None:
+    """None when even the grace is over."""
     deadline_at = moment.interview.deadline_at
     if moment.now < deadline_at:
-        return False, deadline_at
+        return Lateness(False, 0, deadline_at)
     if moment.now < deadline_at + GRACE_MS:
-        return True, deadline_at + GRACE_MS
+        return Lateness(True, deadline_at, deadline_at + GRACE_MS)
     return None
 
 
@@ -210,11 +223,10 @@ def _save(moment: Moment, command: commands.Save) -> Decision:
     lateness = _lateness(moment)
     if lateness is None:
         return Refused(Refuse.DEADLINE_PASSED)
-    late, until = lateness
-    return _saved(moment, command, late=late, until=until)
+    return _saved(moment, command, lateness)
 
 
-def _saved(moment: Moment, command: commands.Save, *, late: bool, until: int) -> Decision:
+def _saved(moment: Moment, command: commands.Save, lateness: Lateness) -> Decision:
     draft = moment.interview.draft
     if command.base != draft.rev:
         return Refused(Refuse.CONFLICT, facts={"rev": draft.rev, "checksum": checksum(draft.fields)})
@@ -230,9 +242,9 @@ def _saved(moment: Moment, command: commands.Save, *, late: bool, until: int) ->
         changes=command.changes,
         language=command.language or draft.language,
         checksum=checksum(fields),
-        late=late,
+        late=lateness.late,
     )
-    return Decided((saved,), holds_until=until)
+    return Decided((saved,), lateness.since, lateness.until)
 
 
 def _apply(fields: dict[Any, str], change: Change, i: int, *, repeated: bool) -> Refused | None:
@@ -251,9 +263,8 @@ def _submit(moment: Moment, command: commands.Submit) -> Decision:
     stored = checksum(draft.fields)
     if (command.rev, command.checksum) != (draft.rev, stored):
         return Refused(Refuse.NOT_AS_STORED, facts={"rev": draft.rev, "checksum": stored})
-    late, until = lateness
-    submitted = events.SolutionSubmitted(by="candidate", rev=draft.rev, checksum=stored, late=late)
-    return Decided((submitted,), holds_until=until)
+    submitted = events.SolutionSubmitted(by="candidate", rev=draft.rev, checksum=stored, late=lateness.late)
+    return Decided((submitted,), lateness.since, lateness.until)
 
 
 def _submit_by_clock(moment: Moment, command: ClockRan) -> Decision:

@@ -6,7 +6,7 @@ import msgspec
 
 from engine.core.draft import Draft
 from engine.core.interview import Interview
-from protocol.messages import Clarification, EvaluationView, SubmissionView
+from protocol.views import Clarification, EvaluationView, SubmissionView
 from protocol.words import FIELDS, Language, Phase
 
 FORMAT = 1

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.record.events import driver
 from protocol import events
-from protocol.messages import EvaluationView
+from protocol.views import EvaluationView
 from protocol.words import FIELDS, Field, Language
 
 ATTEMPTS_MAX: Final = 5

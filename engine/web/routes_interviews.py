@@ -28,7 +28,8 @@ from engine.web.problems import ErrorAt, Kind, Problem, refused
 from protocol.codec import decode_event, event_type
 from protocol.codes import Refuse
 from protocol.events import DraftSaved
-from protocol.messages import Ack, Command, EvaluationView, Snapshot
+from protocol.messages import Ack, Command
+from protocol.views import EvaluationView, Snapshot
 from protocol.words import FRAME_BYTES_MAX, SUBPROTOCOL_JSON, CommandId, Fence, Millis, Phase, Role
 
 HISTORY_MAX = 100

@@ -9,6 +9,7 @@ from engine.core.interview import GRACE_MS, snapshot
 from engine.live.store import Arrival
 from engine.settings import Settings
 from protocol import messages as m
+from protocol.views import Snapshot
 from protocol.words import ASK_CHARS_MAX, COMMANDS_IN_FLIGHT_MAX, FIELD_BYTES_MAX, FRAME_BYTES_MAX, Fence
 
 RECONNECT = m.Reconnect(min_ms=200, max_ms=5_000, jitter=1.0)
@@ -47,7 +48,7 @@ def welcome_body(greeting: Greeting, connection: str, settings: Settings, now: i
     )
 
 
-def _snapshot(arrival: Arrival) -> m.Snapshot:
+def _snapshot(arrival: Arrival) -> Snapshot:
     """With the narrative so far, where one is being written."""
     view = snapshot(arrival.loaded.interview)
     if view.evaluation is None or not arrival.narrative:
