@@ -265,6 +265,13 @@ class Recorder:
         self._metrics.rebuilds.inc()
         log.info("rebuilt", interview=id, epoch=row.epoch, seq=interview.seq, installed=installed)
 
+    async def read(self, id: str) -> Interview:
+        """The interview as the record holds it; nothing is installed. Raises NotThere."""
+        row = await interviews.read(self._engine, id)
+        if row is None:
+            raise NotThere(id)
+        return _fold(row, await record.read_events(self._engine, id))
+
     async def _tell(self, id: str, waiting: _Waiting, last: int) -> None:
         """The record has the events to `last`: live learns it, sockets are rung, waiters go on."""
         try:

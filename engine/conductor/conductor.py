@@ -156,6 +156,11 @@ class Conductor:
         """The interview as it stands, rebuilt from the record if it must be."""
         return await self._load(interview, fresh=True)
 
+    async def view(self, interview: str) -> Interview:
+        """The interview to look at: live, or from the record when it is not (any more)."""
+        loaded = await self.live.load(interview)
+        return await self.recorder.read(interview) if loaded is None else loaded.interview
+
     # --- one command ---
 
     async def _perform(self, act: _Act) -> Ack | Refusal:

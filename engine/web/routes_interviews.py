@@ -159,10 +159,7 @@ async def get_interview(request: Request) -> InterviewDetail:
     """One interview: where it stands, and its timeline."""
     parts, row = parts_of(request), await _own(request)
     id = str(row.id)
-    try:
-        interview = (await parts.conductor.load(id)).interview
-    except Parked:
-        raise Problem(Kind.UNAVAILABLE, "This interview is set aside; people have been told.") from None
+    interview = await parts.conductor.view(id)
     row = await interviews.read(parts.engine, id) or row
     timeline = tuple(_moment(entry.body) for entry in await read_events(parts.engine, id))
     view = msgspec.structs.asdict(_view(row))
