@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine.core.pack import Access, Difficulty, PackType
@@ -190,10 +191,7 @@ def _matches(word: str) -> sa.ColumnElement[bool]:
     """Every word of a search must stand in the title, the tags, the slug, the statement or a company."""
     tags = sa.func.array_to_string(questions.c.tags, " ")
     return sa.or_(
-        *(
-            column.icontains(word, autoescape=True)
-            for column in (questions.c.title, tags, questions.c.slug)
-        ),
+        *(column.icontains(word, autoescape=True) for column in (questions.c.title, tags, questions.c.slug)),
         sa.and_(PLAYABLE, questions.c.statement.icontains(word, autoescape=True)),
         _asked_at(question_companies.c.name.icontains(word, autoescape=True)),
     )
@@ -227,7 +225,7 @@ async def _acceptance(connection: AsyncConnection, ids: list[UUID]) -> dict[UUID
         sa.select(interview_sessions.c.question_id, evaluations.c.passed, evaluations.c.judge)
         .outerjoin(evaluations, evaluations.c.interview_id == interview_sessions.c.id)
         .where(interview_sessions.c.question_id.in_(ids), interview_sessions.c.phase == "submitted")
-        .distinct(interview_sessions.c.question_id, interview_sessions.c.user_id)
+        .ext(distinct_on(interview_sessions.c.question_id, interview_sessions.c.user_id))
         .order_by(interview_sessions.c.question_id, interview_sessions.c.user_id, interview_sessions.c.started_at)
         .subquery()
     )

@@ -15,9 +15,10 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from engine.settings import Settings
 from engine.telemetry import Metrics, log
@@ -47,15 +48,6 @@ def create_app(
 ) -> Starlette:
     """The application. `routes` are what is no operation: the socket, documents. The page comes last."""
     settings = parts.settings
-    everything: list[BaseRoute] = [
-        *routes,
-        *ops.routes(operations),
-        Route("/v1/{rest:path}", _nothing, methods=METHODS),
-    ]
-    if page.is_dir():
-        for suffix, media_type in TYPES.items():  # the machine's own table may say otherwise, or nothing
-            mimetypes.add_type(media_type, suffix)
-        everything.append(Mount("/", StaticFiles(directory=page, html=True)))
     cors = Middleware(
         CORSMiddleware,
         allow_origins=sorted(settings.origins),
@@ -66,22 +58,37 @@ def create_app(
         max_age=PREFLIGHT_SECONDS,
     )
     app = Starlette(
-        routes=everything,
+        routes=[*routes, *ops.routes(operations)],
         middleware=[Middleware(Envelope, settings=settings, metrics=parts.metrics), cors],
         exception_handlers={HTTPException: _http_problem},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
+    # Not a route: a route that takes every path would hide that a path is known by another method.
+    app.router.default = Page(page)
     app.state.parts = parts
     return app
 
 
-async def _nothing(request: Request) -> Response:
-    raise HTTPException(404)
-
-
 async def _http_problem(request: Request, error: Exception) -> Response:
     return answer(error, request.state.request_id)
+
+
+class Page:
+    """The example page's files, where no route takes the path."""
+
+    def __init__(self, folder: Path) -> None:
+        for suffix, media_type in TYPES.items():  # the machine's own table may say otherwise, or nothing
+            mimetypes.add_type(media_type, suffix)
+        self._files = StaticFiles(directory=folder, html=True) if folder.is_dir() else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+            return
+        if self._files is None or scope["method"] not in ("GET", "HEAD") or scope["path"].startswith("/v1/"):
+            raise HTTPException(404)
+        await self._files(scope, receive, send)
 
 
 def security_headers(settings: Settings) -> dict[str, str]:
@@ -163,4 +170,4 @@ class Envelope:
 def _route_of(scope: Scope) -> str:
     """The route as it is declared: never a path, which holds ids and whatever a stranger types."""
     route = scope.get("route")
-    return str(getattr(route, "path", "")) or ("page" if "endpoint" in scope else "none")
+    return str(getattr(route, "path", "")) or "page"

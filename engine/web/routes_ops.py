@@ -45,7 +45,9 @@ async def readiness(request: Request) -> Health:
         raise Problem(Kind.UNAVAILABLE, "This node is starting or draining.", retry_seconds=1)
     try:
         async with asyncio.timeout(READY_SECONDS):
-            await asyncio.gather(_postgres(parts), parts.redis.ping())
+            async with asyncio.TaskGroup() as services:
+                services.create_task(_postgres(parts))
+                services.create_task(_redis(parts))
     except Exception as error:
         log.warning("not_ready", exc_info=error)
         raise Problem(Kind.UNAVAILABLE, "Postgres or Redis does not answer.", retry_seconds=1) from None
@@ -55,6 +57,10 @@ async def readiness(request: Request) -> Health:
 async def _postgres(parts: Parts) -> None:
     async with parts.engine.connect() as connection:
         await connection.execute(sa.text("SELECT 1"))
+
+
+async def _redis(parts: Parts) -> None:
+    await parts.redis.ping()
 
 
 async def metrics(request: Request) -> Response:

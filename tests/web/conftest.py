@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import re
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
+import asyncpg
 import httpx2
 import msgspec
 import pytest
-from redis.asyncio import Redis
 from starlette.applications import Starlette
 
+from engine.embedded import Embedded
 from engine.identity.keys import derive
 from engine.identity.logins import Logins
 from engine.identity.mail_development import DevelopmentMailer
 from engine.identity.mailer import MailRoom
 from engine.identity.sign_in import SignIn
-from engine.record.catalog import Catalog
-from engine.record.engine import make_engine
-from engine.settings import Settings
-from engine.telemetry import make_metrics
-from engine.web import routes_auth, routes_me, routes_ops, routes_questions
+from engine.settings import Settings, load_settings
+from engine.web import routes_ops
 from engine.web.app import create_app
-from engine.web.operations import Operation
 from engine.web.parts import Parts
+from engine.wiring import all_operations, make_backbone
 from tests.clock import HandClock
 from tests.until import until
 
+NUMBERS = itertools.count(1)
 CODE = re.compile(r"\d{6}")
 
 
@@ -39,36 +41,70 @@ def clock() -> HandClock:
     return HandClock()
 
 
-@pytest.fixture
-async def parts(settings: Settings, clock: HandClock) -> AsyncIterator[Parts]:
-    """The parts the web room is given, but for those of interviews."""
-    engine, redis, metrics = make_engine(settings), Redis.from_url(settings.redis_url), make_metrics()
+async def no_queue(interview: str, run: int) -> None:
+    """Nothing is submitted in these tests."""
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings, clock: HandClock) -> AsyncIterator[Parts]:
+    """The parts the web room is given, as wiring makes them, on a clock of the tests'."""
+    backbone = make_backbone(settings, no_queue)
+    engine, redis = backbone.engine, backbone.redis
     keys = derive(settings.secret_key)
     logins = Logins(engine=engine, redis=redis, keys=keys, settings=settings, now=clock)
-    room, stop = MailRoom(DevelopmentMailer(redis, clock, io.StringIO()), metrics), asyncio.Event()
-    post = asyncio.create_task(room.run(stop))
+    room, stop = MailRoom(DevelopmentMailer(redis, clock, io.StringIO()), backbone.metrics), asyncio.Event()
     sign_in = SignIn(engine=engine, redis=redis, keys=keys, logins=logins, mail=room, settings=settings)
-    yield Parts(
-        settings=settings, metrics=metrics, engine=engine, redis=redis, catalog=Catalog(engine), logins=logins,
+    made = Parts(
+        settings=settings,
+        metrics=backbone.metrics,
+        engine=engine,
+        redis=redis,
+        catalog=backbone.catalog,
+        logins=logins,
         sign_in=sign_in,
-    )  # fmt: skip
+        conductor=backbone.conductor,
+    )
+    post = asyncio.create_task(room.run(stop))
+    yield made
     stop.set()
     await post
     await redis.aclose()
     await engine.dispose()
 
 
-def operations_of(settings: Settings) -> tuple[Operation, ...]:
-    return (
-        *routes_auth.operations(settings),
-        *routes_me.OPERATIONS,
-        *routes_questions.OPERATIONS,
-        *routes_ops.OPERATIONS,
+@pytest.fixture
+async def parts(settings: Settings, clock: HandClock) -> AsyncIterator[Parts]:
+    """The parts, on this test's own database."""
+    async with open_parts(settings, clock) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+async def shared(servers: Embedded, template: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    """A signed-in browser for a whole file, for requests that are to change nothing."""
+    urls, name = servers.ensure(), f"shared_{next(NUMBERS)}"
+    admin = await asyncpg.connect(urls.database)
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    settings = load_settings(
+        {},
+        database_url=urlsplit(urls.database)._replace(path=f"/{name}").geturl(),
+        redis_url=urls.redis,
+        secret_key="a secret of the tests, long enough to pass",
+        data_dir=tmp_path_factory.mktemp("data"),
+        port=0,
     )
+    async with open_parts(settings, HandClock()) as made:
+        browser = Browser(app_of(made), made)
+        await browser.forget_limits()
+        await browser.sign_in()
+        yield browser
+        await browser.http.aclose()
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
 
 
 def app_of(parts: Parts) -> Starlette:
-    operations = operations_of(parts.settings)
+    operations = all_operations(parts.settings)
     return create_app(parts, operations, routes_ops.routes(parts, operations))
 
 
