@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -14,7 +14,11 @@ WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.01
 
 
-async def until(condition: Callable[[], T | Awaitable[T]], seconds: float = WAIT_SECONDS) -> T:
+@overload
+async def until(condition: Callable[[], Awaitable[T]], seconds: float = ...) -> T: ...
+@overload
+async def until(condition: Callable[[], T | None], seconds: float = ...) -> T: ...
+async def until(condition: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
     """Wait until `condition()` (or what it awaits) is true, and return that. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while True:
@@ -26,7 +30,7 @@ async def until(condition: Callable[[], T | Awaitable[T]], seconds: float = WAIT
             await asyncio.sleep(POLL_SECONDS)
 
 
-def until_now(condition: Callable[[], T], seconds: float = WAIT_SECONDS) -> T:
+def until_now(condition: Callable[[], T | None], seconds: float = WAIT_SECONDS) -> T:
     """The same for tests without a loop."""
     end = time.monotonic() + seconds
     while not (found := condition()):
