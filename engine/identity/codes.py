@@ -53,7 +53,7 @@ def read_address(text: str, *, production: bool) -> Address:
     if len(text) > ADDRESS_CHARS_MAX:
         raise BadAddress("An email address has at most 254 characters.")
     try:
-        valid = validate_email(text.strip(), check_deliverability=False, test_environment=not production)
+        valid = validate_email(text.strip(), check_deliverability=False, strict=True, test_environment=not production)
     except EmailNotValidError as error:
         raise BadAddress(str(error)) from error
     return Address(written=valid.normalized, key=valid.normalized.translate(LOWER))

@@ -12,10 +12,12 @@ import hashlib
 import hmac
 import secrets
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID, uuid4
 
 import jwt
 import msgspec
+from msgspec import Meta
 
 from engine.identity.keys import Keys, keyed_hash
 
@@ -45,14 +47,17 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: int
 
 
+Seconds = Annotated[int, Meta(ge=0, le=2**40)]
+
+
 class _Claims(msgspec.Struct, frozen=True, kw_only=True):
     iss: str
     aud: str
     sub: UUID
     sid: UUID
     jti: str
-    iat: int
-    exp: int
+    iat: Seconds
+    exp: Seconds
 
 
 def sign_access(keys: Keys, user: UUID, login: UUID, now: datetime, ttl_seconds: int) -> str:
