@@ -1,0 +1,120 @@
+"""`engine try` plays a whole interview from a pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+
+from tests.stack import ROOT, Stack
+
+PLAY_SECONDS = 30.0
+SLUG = "parking-garage"
+SCRIPT = """\
+# questions, and yes to whatever was not certain
+How many floors are there?
+yes
+What kinds of vehicles must fit?
+yes
+ask what is the meaning of life?
+set functional_req Park a car, hand out a ticket, take the fee, open the gate.
+proceed
+language java
+set entities @{entities}
+set code <<END
+class Garage {{
+    Ticket enter(Vehicle vehicle);
+}}
+END
+show code
+time
+submit
+wait evaluation
+"""
+ENTITIES = "Garage: owns floors\nFloor: owns spots\nSpot: id, size\nTicket: spot, entered at – überall"
+
+
+class Played(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+async def play(script: str, *arguments: str) -> Played:
+    """Pipe a script into `engine try`."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-m", "engine.cli", "try", *arguments,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT, env={"PATH": os.environ.get("PATH", ""), "PYTHONUTF8": "1"},
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(PLAY_SECONDS):
+            out, err = await process.communicate(script.encode())
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return Played(process.returncode or 0, out.decode(), err.decode())
+
+
+async def test_a_whole_interview_from_a_pipe(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "entities.txt").write_text(ENTITIES, encoding="utf-8")
+    script = SCRIPT.format(entities=tmp_path / "entities.txt")
+    email = "piped@example.com"
+    played = await play(script, "--url", stack.nodes[0].url, "--email", email, "--mailbox", "--question", SLUG)
+    assert played.status == 0, played
+    assert "Signed in as piped@example.com" in played.out
+    assert "    Ticket enter(Vehicle vehicle);" in played.out
+    assert "--- submitted by the candidate: revision 4" in played.out
+    assert "Judged by the offline judge" in played.out
+    assert "of 100" in played.out
+    assert played.err == ""
+
+
+async def test_what_was_piped_is_what_is_stored(stack: Stack, postgres: asyncpg.Connection, tmp_path: Path) -> None:
+    (tmp_path / "entities.txt").write_text(ENTITIES, encoding="utf-8")
+    script = SCRIPT.format(entities=tmp_path / "entities.txt")
+    email = "stored@example.com"
+    played = await play(
+        script, "--url", stack.nodes[1].url, "--email", email, "--mailbox", "--question", SLUG, "--json"
+    )
+    assert played.status == 0, played
+    frames = [json.loads(line) for line in played.out.splitlines()]
+    [welcome] = [frame for frame in frames if frame["t"] == "welcome"]
+    interview = welcome["d"]["snapshot"]["id"]
+    seqs = [frame["s"] for frame in frames if "ts" in frame]
+    assert seqs == list(range(1, len(seqs) + 1))
+    stored = await postgres.fetchrow("SELECT * FROM solutions WHERE interview_id = $1", interview)
+    assert stored["entities"] == ENTITIES
+    assert stored["code"] == "class Garage {\n    Ticket enter(Vehicle vehicle);\n}"
+    assert stored["language"] == "java"
+    assert stored["submitted_at"] is not None
+    bodies = await postgres.fetch("SELECT body FROM interview_events WHERE interview_id = $1 ORDER BY seq", interview)
+    assert [json.loads(row["body"]) for row in bodies] == [frame for frame in frames if "ts" in frame]
+
+
+async def test_the_code_and_the_question_may_come_from_the_input(stack: Stack) -> None:
+    played = await play("nobody@example.com\n000000\n", "--url", stack.nodes[0].url)
+    assert played.status == 2
+    assert "A code was sent to nobody@example.com." in played.out
+    assert "not the code" in played.err
+
+
+async def test_refusals_are_told_and_change_the_exit_status(stack: Stack) -> None:
+    script = "1\nset code too early\nset nonsense x\nproceed\nfly away\nset code <<END\nnever ends\n"
+    played = await play(script, "--url", stack.nodes[0].url, "--email", "refused@example.com", "--mailbox")
+    assert played.status == 1, played
+    for told in ("Refused, phase", "fly: no such command", "ended before END"):
+        assert told in played.err
+    assert "never ends" not in played.out
+
+
+async def test_without_an_engine_it_says_so() -> None:
+    played = await play("", "--url", "http://127.0.0.1:9", "--mailbox")
+    assert (played.status, played.out) == (2, "")
+    assert "http://127.0.0.1:9 does not answer" in played.err
