@@ -41,12 +41,12 @@ def sanitise(text: str) -> list[str]:
 
 
 def plain(text: str) -> str:
-    """The text as it stands, without what the eye cannot see (and Postgres would not store)."""
-    return "".join(char for char in text if char == "\n" or _is_seen(char))
+    """The text without what the eye cannot see (and Postgres would not store); blanks of every kind are spaces."""
+    return "".join(" " if char.isspace() and char != "\n" else char for char in text if _is_seen(char))
 
 
 def _is_seen(char: str) -> bool:
-    return unicodedata.category(char) not in _UNSEEN
+    return char.isspace() or unicodedata.category(char) not in _UNSEEN
 
 
 def marked_copy(fields: Mapping[Field, str], mark: str) -> MarkedCopy:

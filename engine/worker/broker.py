@@ -62,7 +62,8 @@ async def ring(broker: RedisStreamBroker, interview: UUID | str, run: int) -> bo
     from taskiq.exceptions import SendTaskError
     from taskiq.kicker import AsyncKicker
 
-    kicker: AsyncKicker[..., None] = AsyncKicker(task_name=EVALUATE, broker=broker, labels={})  # by name: whoever rings knows no tasks
+    # By name: whoever rings knows no tasks.
+    kicker: AsyncKicker[..., None] = AsyncKicker(task_name=EVALUATE, broker=broker, labels={})
     try:
         async with asyncio.timeout(RING_SECONDS):
             await kicker.kiq(str(interview), run)

@@ -1,0 +1,142 @@
+"""kill -9 of a worker at each stage of an evaluation: one result, no criterion bought more than twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from engine.record.events import driver
+from tests.fake_model import FakeModel, Step
+from tests.judging.stage import JUDGED, Heard, hand_in
+from tests.until import until
+from tests.worker.conftest import Working
+
+NEVER = "-"
+
+
+class Victims:
+    """The process that forks workers, and the last it forked."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.pid = 0
+        self._process = process
+
+    async def make(self, *job: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(job).encode() + b"\n")
+        self.pid = int(await self.line())
+
+    async def line(self) -> str:
+        assert self._process.stdout is not None
+        async with asyncio.timeout(20):
+            return (await self._process.stdout.readline()).decode().strip()
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def gone(self) -> bool:
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+
+@pytest.fixture(scope="module")
+async def victims() -> AsyncIterator[Victims]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.worker.victim", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    yield Victims(process)
+    process.kill()
+    await process.communicate()
+
+
+async def state(engine: AsyncEngine) -> tuple[str, int]:
+    """(state of the run, evaluations stored)."""
+    async with driver(engine) as connection:
+        row = await connection.fetchrow("SELECT state, (SELECT count(*) FROM evaluations) AS n FROM evaluation_runs")
+    return row["state"], row["n"]
+
+
+KILLS: dict[str, tuple[str, tuple[Step, ...], Callable[[FakeModel], bool]]] = {
+    "before the first call": ("eval:1:start:1", (), lambda model: not model.calls),
+    "in the middle of a stream": (NEVER, (Step(hold=60, only=JUDGED[0].name),), lambda model: len(model.calls) == 1),
+    "in the middle of many": (
+        NEVER,
+        (Step(only=JUDGED[0].name), Step(hold=60, times=4)),
+        lambda model: sum(call.outcome == "open" for call in model.calls) == 4,
+    ),
+    "after the last call, before the end is written": (
+        f"eval:1:{JUDGED[-1].id}",
+        (),
+        lambda model: all(model.asked(criterion.name) for criterion in JUDGED),
+    ),
+    "after the end is written": ("eval:1:end", (), lambda model: model.asked("") == 1),
+}
+
+
+@pytest.mark.parametrize(("hang_at", "script", "reached"), KILLS.values(), ids=KILLS)
+async def test_killed(
+    engine: AsyncEngine,
+    database_url: str,
+    victims: Victims,
+    working: Working,
+    model: FakeModel,
+    heard: Heard,
+    hang_at: str,
+    script: tuple[Step, ...],
+    reached: Callable[[FakeModel], bool],
+) -> None:
+    interview = await hand_in(engine)
+    model.script(*script)
+    await victims.make(database_url, model.url, str(interview), hang_at)
+    if hang_at == NEVER:
+        await until(lambda: reached(model))
+    else:
+        assert await victims.line() == "hangs"
+    assert reached(model)
+    assert await state(engine) == (("done", 1) if hang_at.endswith(":end") else ("running", 0))
+    victims.signal(signal.SIGKILL)
+    await until(victims.gone)
+    model.release()
+    async with working():
+        await until(lambda: heard.completed)
+    assert await state(engine) == ("done", 1)
+    assert {model.asked(criterion.name) for criterion in JUDGED} <= {1, 2}
+    assert sorted(heard.order) == sorted(set(heard.order))
+    assert sum(id.endswith(":end") for id in heard.order) == 1
+
+
+async def test_frozen_worker_wakes_too_late(
+    engine: AsyncEngine, database_url: str, victims: Victims, working: Working, model: FakeModel, heard: Heard
+) -> None:
+    """SIGSTOP past the lease, then SIGCONT: the second worker's result stands, the first writes nothing."""
+    interview = await hand_in(engine)
+    model.script(Step(hold=60, only=JUDGED[0].name))
+    await victims.make(database_url, model.url, str(interview), NEVER)
+    await until(lambda: model.calls)
+    victims.signal(signal.SIGSTOP)
+    async with working():
+        await until(lambda: heard.completed)
+    before = await rows(engine)
+    victims.signal(signal.SIGCONT)
+    model.release()
+    await until(victims.gone)
+    assert await rows(engine) == before
+    assert await state(engine) == ("done", 1)
+    assert heard.completed is not None
+    assert heard.completed.receipt["attempt"] == 2
+
+
+async def rows(engine: AsyncEngine) -> list[object]:
+    async with driver(engine) as connection:
+        runs: list[object] = await connection.fetch("SELECT * FROM evaluation_runs")
+        return runs + list(await connection.fetch("SELECT * FROM evaluations"))
