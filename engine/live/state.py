@@ -56,11 +56,11 @@ def interview_of(fields: dict[bytes, bytes], head: int) -> Interview:
         core = _core.decode(fields[b"core"])
         said = _said.decode(fields[b"said"])
         evaluation = _evaluation.decode(fields[b"evaluation"])
-    except (msgspec.ValidationError, KeyError) as error:
+        texts = {field: fields[f"f:{field}".encode()].decode() for field in FIELDS}
+    except (msgspec.DecodeError, KeyError) as error:
         raise UnknownFormat(str(error)) from None
     if core.format != FORMAT:
         raise UnknownFormat(f"format {core.format}")
-    texts = {field: fields[f"f:{field}".encode()].decode() for field in FIELDS}
     return Interview(
         id=core.id,
         pack=core.pack,
