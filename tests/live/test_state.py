@@ -9,7 +9,7 @@ from hypothesis import settings
 from engine.core.interview import Interview
 from engine.live.state import UnknownFormat, fields_of, interview_of
 from protocol import commands as c
-from tests.core.playing import Playing, fresh
+from tests.core.playing import Playing, criterion, fresh
 from tests.core.test_machine import (
     CHANGE,
     IN_DESIGN,
@@ -18,7 +18,6 @@ from tests.core.test_machine import (
     announced,
     asked,
     completed,
-    criterion,
     played,
     save,
     started,
