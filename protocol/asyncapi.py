@@ -30,6 +30,16 @@ takes effect once. `ack` and events are in the record unless marked `durable: li
 **Come back.** With a new ticket, and `resume` (epoch and last `s`), `fence` and `pending` (ids not yet answered) in \
 `hello`. Close codes say whether: see `x-close-codes`. Unknown fields are to be ignored; unknown close codes go by \
 their range.
+
+**Edit.** A save names the revision it is based on; a change is a field's whole `text`, or `splices` counted in UTF-16 \
+code units, with the `checksum` of the result: CRC-32 (ISO 3309) of the field's UTF-8 bytes. `need_full` and \
+`conflict` change nothing: send whole fields on the revision told. The draft's checksum, for `solution.submit`, is \
+CRC-32 over {", ".join(f"`{field}`" for field in w.FIELDS)}, in this order, each as its length in bytes (4 bytes, \
+big-endian) followed by its UTF-8 bytes.
+
+**Time.** All times are milliseconds by the engine's clock. `deadline_at` is when editing ends; what is sent by then \
+and arrives within `grace_ms` counts, as `late`. Answer `ping` with any frame; after `every_ms` and `grace_ms` of \
+silence take the connection for dead.
 """
 
 _MEANINGS = {
