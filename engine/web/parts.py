@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import HTTPConnection
 
+from engine.conductor import Conductor
 from engine.identity.logins import Logins
 from engine.identity.sign_in import SignIn
 from engine.record.catalog import Catalog
@@ -31,6 +32,7 @@ class Parts:
     catalog: Catalog
     logins: Logins
     sign_in: SignIn
+    conductor: Conductor
     accepting: Callable[[], bool] = _always
     """Whether this node wants new work: false before its first sweep and once it drains."""
 
