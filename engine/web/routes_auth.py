@@ -78,6 +78,8 @@ class Ways(msgspec.Struct, frozen=True, kw_only=True):
 
     code: bool
     google: GoogleWay | None
+    development: bool
+    """Codes are in /dev/mailbox: nothing is mailed here."""
 
 
 @operation(
@@ -120,7 +122,7 @@ async def sign_in_methods(request: Request) -> Response:
     if parts.sign_in.provider is not None:
         nonce = await parts.sign_in.new_nonce(client_of(request, browser))
         google = GoogleWay(client_id=parts.sign_in.provider.client_id, nonce=nonce)
-    response = reply(Ways(code=True, google=google))
+    response = reply(Ways(code=True, google=google, development=not parts.settings.production))
     cookies.keep_browser(request, response, browser)
     return response
 
