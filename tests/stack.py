@@ -121,7 +121,7 @@ class Stack:
     ) -> Stack:  # fmt: skip
         """Load the questions, start all processes side by side, and wait until the nodes are ready."""
         environ = {
-            "PATH": os.environ.get("PATH", ""), "HOME": str(folder), "DATABASE_URL": database_url,
+            "PATH": os.environ.get("PATH", ""), "HOME": str(folder), "PYTHONPATH": str(ROOT), "DATABASE_URL": database_url,
             "REDIS_URL": redis_url, "ENGINE_SECRET_KEY": SECRET, "ENGINE_DATA_DIR": str(folder / "data"),
             "ENGINE_JUDGE": "offline", **environ,
         }  # fmt: skip

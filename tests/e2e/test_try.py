@@ -50,7 +50,7 @@ async def play(script: str, *arguments: str) -> Played:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "engine.cli", "try", *arguments,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        cwd=ROOT, env={"PATH": os.environ.get("PATH", ""), "PYTHONUTF8": "1"},
+        cwd=ROOT, env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
     )  # fmt: skip
     try:
         async with asyncio.timeout(PLAY_SECONDS):
