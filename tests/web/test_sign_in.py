@@ -205,5 +205,5 @@ async def test_a_cookie_counts_only_for_our_own_pages(browser: Browser, headers:
 
 async def test_without_a_client_id_google_is_absent(browser: Browser) -> None:
     ways = await browser.call("GET", "/v1/auth/methods")
-    assert ways == {"code": True, "google": None, "development": True}
+    assert ways.json() == {"code": True, "google": None, "development": True}
     assert (await browser.call("POST", "/v1/auth/google", {"id_token": "x", "nonce": "x"})).status_code == 404
