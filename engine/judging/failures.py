@@ -12,17 +12,15 @@ OUTAGES: Final[frozenset[FailureCode]] = frozenset(
 )
 """The judge is not well: another may stand in. Any other failure is about this submission or the judge's answer to
 it; standing in then would let a candidate choose the judge."""
-FINAL: Final[frozenset[FailureCode]] = frozenset({"refused", "content_filter"})
-"""Asking again in the same words would fail again."""
 SAFE: Final = "Your submission is safe; you can ask for the evaluation again."
 SAID: Final[dict[FailureCode, str]] = {
     "unavailable": f"The judge could not be reached. {SAFE}",
     "rate_limited": f"The judge is overloaded. {SAFE}",
     "timeout": f"The judge took too long. {SAFE}",
     "job_timeout": f"The evaluation took too long. {SAFE}",
-    "rejected": "The judge is not set up correctly. Your submission is safe; please tell whoever runs this site.",
-    "refused": "The judge declined to judge this submission.",
-    "content_filter": "The judge's provider filtered this submission.",
+    "rejected": f"The judge is not set up correctly; please tell whoever runs this site. {SAFE}",
+    "refused": f"The judge declined to judge this submission. {SAFE}",
+    "content_filter": f"The judge's provider filtered this submission. {SAFE}",
     "captured": f"The judge did not keep to its rules on this submission. {SAFE}",
 }
 UNUSABLE: Final = f"The judge gave an unusable answer. {SAFE}"
@@ -30,5 +28,5 @@ INTERNAL: Final = Error(code="internal", message=f"Something went wrong while ju
 
 
 def error_of(code: FailureCode) -> Error:
-    """The failure as it is stored and announced."""
-    return Error(code=f"judge_{code}", message=SAID.get(code, UNUSABLE), retryable=code not in FINAL)
+    """The failure as it is stored and announced. Any may be retried: judges change, and nobody is left stuck."""
+    return Error(code=f"judge_{code}", message=SAID.get(code, UNUSABLE), retryable=True)
