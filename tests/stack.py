@@ -122,8 +122,8 @@ class Stack:
         """Load the questions, start all processes side by side, and wait until the nodes are ready."""
         environ = {
             "PATH": os.environ.get("PATH", ""), "HOME": str(folder), "PYTHONPATH": str(ROOT),
-            "DATABASE_URL": database_url, "REDIS_URL": redis_url, "ENGINE_SECRET_KEY": SECRET, "ENGINE_DATA_DIR": str(folder / "data"),
-            "ENGINE_JUDGE": "offline", **environ,
+            "DATABASE_URL": database_url, "REDIS_URL": redis_url, "ENGINE_SECRET_KEY": SECRET,
+            "ENGINE_DATA_DIR": str(folder / "data"), "ENGINE_JUDGE": "offline", **environ,
         }  # fmt: skip
         stack = cls(servers, database_url, redis_url, folder, environ=environ)
         stack.nodes = tuple(Node(f"node{i}", environ, folder) for i in range(nodes))
