@@ -14,6 +14,7 @@ from protocol import commands, events
 from protocol.views import Snapshot
 from protocol.words import (
     PENDING_MAX,
+    ClientMillis,
     CommandId,
     Cursor,
     Durable,
@@ -22,6 +23,7 @@ from protocol.words import (
     Phase,
     Role,
     Seq,
+    Tab,
     Value,
 )
 
@@ -74,13 +76,13 @@ class HelloBody(Value, frozen=True, kw_only=True):
     """Who speaks, what it wants, and how far it has come. `take` takes the pen from whoever holds it."""
 
     proto: int
-    tab: Annotated[str, Meta(pattern="^[0-9A-Za-z_-]{1,64}$", description="Made anew by each page load.")]
+    tab: Tab
     write: bool = True
     take: bool = False
     fence: Fence | None = None
     resume: Cursor | None = None
     pending: Annotated[tuple[CommandId, ...], Meta(max_length=PENDING_MAX)] = ()
-    t0: float | None = None
+    t0: ClientMillis | None = None
 
 
 class Hello(ClientFrame, tag="hello", frozen=True, kw_only=True):
@@ -94,7 +96,7 @@ class Pong(ClientFrame, tag="pong", frozen=True, kw_only=True):
 
 
 class TimeAsk(Value, frozen=True, kw_only=True):
-    t0: float
+    t0: ClientMillis
 
 
 class TimeRequest(ClientFrame, tag="time", frozen=True, kw_only=True):
@@ -237,7 +239,7 @@ class WelcomeBody(Value, frozen=True, kw_only=True):
     reconnect: Reconnect
     commands: dict[str, Ack] = {}
     snapshot: Snapshot | None = None
-    t0: float | None = None
+    t0: ClientMillis | None = None
 
 
 class Welcome(Frame, tag="welcome", frozen=True, kw_only=True):
@@ -306,7 +308,7 @@ class Pending(Frame, tag="pending", frozen=True, kw_only=True):
 class TimeBody(Value, frozen=True, kw_only=True):
     """As NTP has it: client sent, server received, server sent."""
 
-    t0: float
+    t0: ClientMillis
     t1: Millis
     t2: Millis
 

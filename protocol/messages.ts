@@ -218,6 +218,7 @@ export interface TimeRequest {
 }
 
 export interface TimeAsk {
+  /** Milliseconds by the client's own clock. */
   t0: number;
 }
 
@@ -663,6 +664,7 @@ export interface Time {
 
 /** As NTP has it: client sent, server received, server sent. */
 export interface TimeBody {
+  /** Milliseconds by the client's own clock. */
   t0: number;
   /** Milliseconds since the Unix epoch, by the server's clock. */
   t1: number;

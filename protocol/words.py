@@ -43,9 +43,12 @@ FIELDS: tuple[Field, ...] = (
 """The seven fields of a draft, in table order: the order of the draft's checksum."""
 
 CommandId = Annotated[
-    str, Meta(pattern="^[0-9A-Za-z_-]{8,40}$", description="Made by the client, unique in the interview.")
+    str, Meta(pattern=r"^[0-9A-Za-z_-]{8,40}(?!\n)$", description="Made by the client, unique in the interview.")
 ]
+"""Python's `$` would let a newline pass at the end."""
+Tab = Annotated[str, Meta(pattern=r"^[0-9A-Za-z_-]{1,64}(?!\n)$", description="Made anew by each page load.")]
 Seq = Annotated[int, Meta(ge=0, le=2**53)]
+ClientMillis = Annotated[float, Meta(ge=0, le=2**53, description="Milliseconds by the client's own clock.")]
 Millis = Annotated[int, Meta(ge=0, le=2**53, description="Milliseconds since the Unix epoch, by the server's clock.")]
 Checksum = Annotated[int, Meta(ge=0, le=2**32 - 1, description="CRC-32 (ISO 3309).")]
 Offset = Annotated[int, Meta(ge=0, le=FIELD_BYTES_MAX, description="In UTF-16 code units, as editors and LSP count.")]
