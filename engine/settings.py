@@ -18,6 +18,7 @@ UNPREFIXED = {
     "OPENAI_BASE_URL": "openai_base_url",
 }
 SECRET_CHARS_MIN = 32
+LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})
 
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -88,8 +89,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def origins(self) -> frozenset[str]:
-        """The exact origins whose pages may call."""
-        return frozenset({self.base_url, *self.allowed_origins})
+        """The exact origins whose pages may call. In development this machine may be called by either name."""
+        own = {self.base_url}
+        if not self.production and not self.public_url and self.host in LOCAL:
+            own |= {f"http://localhost:{self.port}", f"http://127.0.0.1:{self.port}"}
+        return frozenset({*own, *self.allowed_origins})
 
     @property
     def production(self) -> bool:

@@ -122,8 +122,8 @@ class Google:
             subject=claims.sub,
             email=claims.email,
             owns_address=at_gmail or bool(claims.hd),
-            name=claims.name,
-            picture=claims.picture,
+            name=_shown(claims.name),
+            picture=_shown(claims.picture) if claims.picture else None,
         )
 
     async def _claims(self, token: str) -> _Claims:
@@ -150,3 +150,8 @@ class Google:
             return msgspec.convert(decoded, _Claims)
         except (jwt.PyJWTError, msgspec.ValidationError, RecursionError) as error:
             raise BadIdentity("not a good ID token") from error
+
+
+def _shown(text: str) -> str:
+    """What can be shown, and stored: no control characters, no halves of surrogate pairs."""
+    return "".join(character for character in text if character.isprintable())

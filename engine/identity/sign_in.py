@@ -103,6 +103,7 @@ class SignIn:
         )
         async with self._engine.begin() as connection:
             allowed = await challenges.open_challenge(connection, challenge, now)
+            await challenges.forget_old(connection, now)
         if allowed:
             self._post(address, code, now)
         else:

@@ -5,7 +5,7 @@ Functions take the connection, so that a flow is one transaction; `now` is an ar
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -16,6 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine.record.tables import user_auth_sessions as logins
 from engine.record.tables import users
+
+REMEMBERED = timedelta(days=180)
+"""How long a browser is known at an address after its last login there was over."""
 
 Method = Literal["code", "google"]
 Why = Literal["logged_out", "logged_out_everywhere", "reused"]
@@ -123,7 +126,9 @@ async def change_profile(
 
 
 async def open_login(connection: AsyncConnection, login: NewLogin, now: datetime) -> None:
-    """Store a new login."""
+    """Store a new login; those of the user that ended long ago are forgotten, and with them their browsers."""
+    ended = (logins.c.user_id == login.user_id, logins.c.expires_at < now - REMEMBERED)
+    await connection.execute(sa.delete(logins).where(*ended))
     await connection.execute(sa.insert(logins).values(**msgspec.structs.asdict(login), created_at=now, rotated_at=now))
 
 

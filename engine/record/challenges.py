@@ -22,6 +22,7 @@ TRIES_PER_CODE = 5
 FAILURES_PER_DAY = 10
 """Per address, all codes together: a guess succeeds once in 100,000 days of trying (10 of 10^6)."""
 DAY = timedelta(days=1)
+FORGOTTEN_AT_ONCE = 20
 
 
 class Challenge(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,8 +132,14 @@ async def try_code(
 
 
 async def forget_old(connection: AsyncConnection, now: datetime) -> None:
-    """Delete challenges whose failures no longer count."""
-    await connection.execute(sa.delete(email_otps).where(email_otps.c.created_at < now - DAY))
+    """Delete some challenges whose failures no longer count. Each new one clears away more than one old one."""
+    old = (
+        sa.select(email_otps.c.id)
+        .where(email_otps.c.created_at < now - DAY)
+        .limit(FORGOTTEN_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    await connection.execute(sa.delete(email_otps).where(email_otps.c.id.in_(old)))
 
 
 def _failures(

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from engine.settings import Settings
-from engine.telemetry import Metrics, log
+from engine.telemetry import Metrics, bound_contextvars, log
 from engine.web import operations as ops
 from engine.web.operations import Operation
 from engine.web.parts import Parts, parts_of
@@ -53,7 +53,7 @@ def create_app(
         allow_origins=sorted(settings.origins),
         allow_credentials=True,
         allow_methods=METHODS,
-        allow_headers=["authorization", "content-type"],
+        allow_headers=["authorization", "content-type", "idempotency-key"],
         expose_headers=["retry-after", "x-request-id"],
         max_age=PREFLIGHT_SECONDS,
     )
@@ -99,7 +99,7 @@ def security_headers(settings: Settings) -> dict[str, str]:
         "script-src": ["'self'", f"{GOOGLE}/gsi/client"] if google else ["'self'"],
         "style-src": ["'self'", f"{GOOGLE}/gsi/style"] if google else ["'self'"],
         "frame-src": [f"{GOOGLE}/gsi/"] if google else ["'none'"],
-        "connect-src": ["'self'", _sockets(settings), *([f"{GOOGLE}/gsi/"] if google else [])],
+        "connect-src": ["'self'", *_sockets(settings), *([f"{GOOGLE}/gsi/"] if google else [])],
         "img-src": ["'self'", "data:", "https:"],  # avatars are where their owners keep them
         "object-src": ["'none'"],
         "base-uri": ["'none'"],
@@ -119,9 +119,9 @@ def security_headers(settings: Settings) -> dict[str, str]:
     return headers
 
 
-def _sockets(settings: Settings) -> str:
-    """The page's own origin as browsers name it for sockets: older ones do not count it to 'self'."""
-    return settings.base_url.replace("http", "ws", 1)
+def _sockets(settings: Settings) -> list[str]:
+    """The page's own origins as browsers name them for sockets: older ones do not count them to 'self'."""
+    return sorted(origin.replace("http", "ws", 1) for origin in settings.origins)
 
 
 class Envelope:
@@ -150,21 +150,22 @@ class Envelope:
                 headers.setdefault("cache-control", "no-cache")
             await send(message)
 
-        try:
-            await self._app(scope, receive, enveloped)
-        except Exception as error:
-            if status:  # half an answer is out: the server ends the connection
-                raise
-            await answer(error, request_id)(scope, receive, enveloped)
-        self._count(scope, status, time.monotonic() - started, request_id)
+        with bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, enveloped)
+            except Exception as error:
+                if status:  # half an answer is out: the server ends the connection
+                    raise
+                await answer(error, request_id)(scope, receive, enveloped)
+            self._count(scope, status, time.monotonic() - started)
 
-    def _count(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route = _route_of(scope)
         method = scope["method"] if scope["method"] in (*METHODS, "HEAD", "OPTIONS") else "other"
         self._metrics.http_requests.labels(method, route, str(status)).inc()
         self._metrics.http_seconds.labels(route).observe(seconds)
         if status >= 500:
-            log.warning("request_answered", method=method, route=route, status=status, request_id=request_id)
+            log.warning("request_answered", method=method, route=route, status=status)
 
 
 def _route_of(scope: Scope) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from engine.web import bodies
 from tests.web.conftest import Browser
 
 JSON = "application/json"
@@ -167,3 +169,21 @@ async def test_a_profile_takes_what_can_be_shown(shared: Browser, body: dict[str
 async def test_a_page_of_another_origin_changes_nothing(shared: Browser, origin: str) -> None:
     answer = await shared.call("POST", OTP, {"email": "ada@example.com"}, headers={"origin": origin})
     check_problem(answer, 403, "origin_refused")
+
+
+async def test_a_body_that_does_not_arrive_is_not_waited_for(shared: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.05)
+
+    async def stuck() -> Any:
+        yield b'{"email":'
+        await asyncio.Event().wait()
+
+    answer = await shared.call("POST", OTP, content=stuck(), headers={"content-type": JSON})
+    check_problem(answer, 408, "timeout")
+
+
+async def test_errors_say_who_may_try_again_and_when(shared: Browser) -> None:
+    for _ in range(2):
+        answer = await shared.call("POST", OTP, {"email": "again@example.com"})
+    assert answer.headers["retry-after"] == "60"
+    check_problem(answer, 429, "too_soon")
