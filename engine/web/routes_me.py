@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -15,8 +16,12 @@ from engine.web.operations import operation
 from engine.web.parts import parts_of
 from engine.web.problems import ErrorAt, Kind, Problem
 
+JOINERS = dict.fromkeys((0x200C, 0x200D))
+"""Invisible, and yet part of how names are written, in Persian for one."""
+VISIBLE = re.compile(r"https://[!-~]+")
+
 Name = Annotated[str, Meta(max_length=NAME_CHARS_MAX, examples=["Ada"])]
-AvatarUrl = Annotated[str, Meta(pattern="^https://[^\\s/]+", max_length=AVATAR_CHARS_MAX)]
+AvatarUrl = Annotated[str, Meta(pattern="^https://[!-~]+$", max_length=AVATAR_CHARS_MAX)]
 
 
 class ProfileChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +44,7 @@ async def update_profile(request: Request, body: ProfileChange) -> User:
     if body.name is not UNSET:
         changes["name"] = _one_line(body.name)
     if body.avatar_url is not UNSET:
-        changes["avatar_url"] = body.avatar_url
+        changes["avatar_url"] = _picture(body.avatar_url)
     logins, access = parts_of(request).logins, await current_user(request)
     return await (logins.change_profile(access, changes) if changes else logins.user(access))
 
@@ -47,9 +52,16 @@ async def update_profile(request: Request, body: ProfileChange) -> User:
 def _one_line(name: str) -> str:
     """A name as it is shown: one line, of characters that can be seen."""
     name = " ".join(name.split())
-    if not name.replace(" ", "").isprintable():
+    if not name.translate(JOINERS).isprintable():
         raise Problem(Kind.BAD_BODY, errors=(ErrorAt("$.name", "holds characters that cannot be shown"),))
     return name
+
+
+def _picture(url: str | None) -> str | None:
+    """An address that can stand in a page as it is."""
+    if url is not None and not VISIBLE.fullmatch(url):
+        raise Problem(Kind.BAD_BODY, errors=(ErrorAt("$.avatar_url", "is no https URL in ASCII"),))
+    return url
 
 
 OPERATIONS = (get_profile, update_profile)
