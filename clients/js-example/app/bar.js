@@ -39,6 +39,7 @@ export function interviewBar(client, title, { proceed, submit }) {
     const phase = client.view?.phase;
     for (const step of steps) set(step, "aria-current", step.dataset.phase === phase ? "step" : null);
     const over = phase === "submitted";
+    set(node, "data-phase", phase);
     go.hidden = time.hidden = saved.hidden = over || !phase;
     go.disabled = busy || client.role !== "writer" || !(client.remaining_ms > 0);
     say(go, phase === "clarifying" ? "Start designing" : "Hand in …");

@@ -11,7 +11,7 @@ const SEARCH_MS = 250;
 const CHOICES = {
   type: ["Kind", { "": "Any kind", LLD: "Object design (LLD)", HLD: "Large systems (HLD)" }],
   difficulty: ["Difficulty", { "": "Any difficulty", easy: "Easy", medium: "Medium", hard: "Hard" }],
-  status: ["Ready", { "": "All", published: "Ready to play", coming_soon: "Coming soon" }],
+  status: ["Ready", { "": "Ready or not", published: "Ready to play", coming_soon: "Coming soon" }],
   sort: ["Order", { title: "By title", difficulty: "Easiest first", "-difficulty": "Hardest first", newest: "Newest first" }],
 };
 
@@ -56,8 +56,8 @@ export async function catalogPage() {
         "form",
         { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
         search(filters, "q", "Search", "Search questions", change),
-        ...Object.keys(CHOICES).map((name) => select(filters, name, change)),
         search(filters, "company", "Company", "Company", change),
+        ...Object.keys(CHOICES).map((name) => select(filters, name, change)),
       ),
       list,
       more,

@@ -50,7 +50,7 @@ function editor(client, question, field) {
     id: `text-${field}`, "aria-label": name, "aria-describedby": `hint-${field}`, spellcheck: field === "code" ? "false" : "true",
     autocomplete: "off", autocapitalize: "off", class: field === "code" ? "code" : "prose-in", rows: 14, oninput: typed,
   });
-  const languages = field === "code" && languageSelect(client, question);
+  const languages = field === "code" ? languageSelect(client, question) : null;
   const hint = field === "code" ? `${section?.hint ?? ""} Tab indents; Esc, then Tab, leaves the editor.` : section?.hint;
   const foot = h("div", { class: "row between foot" }, state, languages?.node);
   const opens = h("p", { class: "quiet small" }, "Opens with the design phase.");

@@ -118,6 +118,8 @@ function criteria(evaluation, sections, find, opened) {
 const level = (score) => (score >= 0.67 ? "high" : score >= 0.34 ? "middle" : "low");
 const counts = (verdicts) => `${verdicts.filter((one) => one.verdict === "met").length} of ${verdicts.length} checks met`;
 
+const FLAGS = { mentioned: "Only looked for, not judged" };
+const signed = (points) => `${points > 0 ? "+" : "−"}${number(Math.abs(points))}`;
 const MARKS = { met: ["✓", "Met"], not_met: ["–", "Not met"], contradicted: ["✕", "Contradicted"] };
 
 function verdict({ ask, points, verdict, section, quote, reason, flag }, sections, find) {
@@ -132,10 +134,10 @@ function verdict({ ask, points, verdict, section, quote, reason, flag }, section
     h(
       "div",
       {},
-      h("p", {}, h("span", { class: "unseen" }, `${name}: `), ask, h("span", { class: "quiet small" }, ` ${points > 0 ? "+" : ""}${number(points)}`)),
+      h("p", {}, h("span", { class: "unseen" }, `${name}: `), ask, h("span", { class: "quiet small" }, ` ${signed(points)}`)),
       quote && h("blockquote", {}, h("p", {}, quote), source && h("button", { type: "button", class: "plain small", onclick: () => find(section, quote) }, `in ${source}`)),
       reason && h("p", { class: "quiet small" }, reason),
-      flag && h("span", { class: "chip" }, words(flag)),
+      flag && verdict !== "not_met" && h("span", { class: "chip" }, FLAGS[flag] ?? words(flag)),
     ),
   );
 }

@@ -59,7 +59,12 @@ function topLine() {
   const signIn = h("a", { href: `#/sign-in?to=${encodeURIComponent(path === "/sign-in" ? "/" : path)}`, class: "button" }, "Sign in");
   put(
     document.getElementById("top"),
-    h("a", { href: "#/", class: "brand" }, h("img", { src: "icon.svg", alt: "", width: 26, height: 26 }), "Design interviews"),
+    h(
+      "a",
+      { href: "#/", class: "brand", "aria-label": "Design interviews" },
+      h("img", { src: "icon.svg", alt: "", width: 26, height: 26 }),
+      h("span", {}, "Design interviews"),
+    ),
     h(
       "nav",
       { "aria-label": "Main" },

@@ -1,4 +1,4 @@
-// A textarea one can write code in: Tab indents, Enter keeps the indentation, Escape lets Tab leave.
+// A textarea one can write code in: Tab indents, Enter goes on at the same depth, Escape lets Tab leave.
 
 const INDENTS = { go: "\t", python: "    ", java: "    ", cpp: "    " };
 
@@ -13,12 +13,15 @@ export function codeKeys(area, language) {
       else indent(area, INDENTS[language()]);
     } else if (event.key === "Enter" && !event.isComposing && !area.readOnly) {
       event.preventDefault();
-      type(area, "\n" + /^[ \t]*/.exec(lineBefore(area))[0]);
+      type(area, "\n" + nextIndent(lineBefore(area), INDENTS[language()]));
     }
     if (event.key !== "Tab" && event.key !== "Shift") leaving = false;
   });
   area.addEventListener("blur", () => (leaving = false));
 }
+
+/** A new line starts where the last one did; one further in after what opens a block. */
+const nextIndent = (line, by) => /^[ \t]*/.exec(line)[0] + (/[{([:]\s*$/.test(line) ? by : "");
 
 function indent(area, by) {
   const { start, end, lines } = block(area);
