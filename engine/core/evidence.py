@@ -25,7 +25,7 @@ Triviality = Literal["blank", "short", "echo", "repeated"]
 
 _QUOTES: Final = dict.fromkeys(map(ord, "‘’‚‛′`´"), "'") | dict.fromkeys(map(ord, "“”„‟″«»"), '"')
 _DASHES: Final = dict.fromkeys(map(ord, "‐‑‒–—―−﹘﹣－"), "-")
-_TYPOGRAPHY: Final = _QUOTES | _DASHES
+TYPOGRAPHY: Final = _QUOTES | _DASHES
 _INVISIBLE: Final = ("Cf", "Cc", "Cs")
 """Unicode categories: format (zero-width, bidi), control, surrogate."""
 _WORD: Final = re.compile(r"\w+")
@@ -44,8 +44,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 def normalise(text: str) -> str:
     """The form in which quotes are compared: NFKC, one kind of quote, dash, space and case, all visible."""
-    text = unicodedata.normalize("NFKC", text.translate(_TYPOGRAPHY)).casefold()
-    text = unicodedata.normalize("NFKC", text).translate(_TYPOGRAPHY)
+    text = unicodedata.normalize("NFKC", text.translate(TYPOGRAPHY)).casefold()
+    text = unicodedata.normalize("NFKC", text).translate(TYPOGRAPHY)
     unseen = [char for char in set(text) if not char.isspace() and unicodedata.category(char) in _INVISIBLE]
     return " ".join(text.translate(dict.fromkeys(map(ord, unseen))).split())
 

@@ -10,6 +10,8 @@ from typing import Final
 import msgspec
 from protocol.words import FIELDS, Field
 
+from engine.core.evidence import TYPOGRAPHY
+
 SECTION_CHARS_MAX: Final = 12_000
 """About 3,000 tokens; an honest section has a tenth of it. What is cut is named in the receipt."""
 REPEATS_MAX: Final = 3
@@ -35,8 +37,8 @@ class MarkedCopy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sanitise(text: str) -> list[str]:
-    """Lines without what the eye cannot see and without the signs our marks are made of, in NFKC."""
-    text = unicodedata.normalize("NFKC", text).replace("\t", "    ").translate(_OURS)
+    """Lines in the form `evidence` compares, without what the eye cannot see and the signs our marks are made of."""
+    text = unicodedata.normalize("NFKC", text.translate(TYPOGRAPHY)).replace("\t", "    ").translate(_OURS)
     return [plain(line).rstrip() for line in text.splitlines()]
 
 
