@@ -71,13 +71,13 @@ class Fanout:
 
     async def join(self, id: str, listener: Listener) -> Topic:
         """Listen to an interview. When this returns, no later doorbell is missed."""
-        topic = self._topics.get(id)
-        if topic is None:
-            topic = self._topics[id] = Topic(id)
+        topic = self._topics.get(id) or Topic(id)
+        topic.listeners.add(listener)  # before anything is awaited: who leaves meanwhile is not the last one
+        if id not in self._topics:
+            self._topics[id] = topic
             bell = keys_of(id).bell
             self._channels[bell.encode()] = id
             await self._pubsub.subscribe(bell)
-        topic.listeners.add(listener)
         try:
             async with asyncio.timeout(CONFIRM_SECONDS):
                 await topic.subscribed.wait()
@@ -134,8 +134,15 @@ class Fanout:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Listen to doorbells until `stop`. Redis away: tries again, and re-reads every head on its return."""
+        async with asyncio.TaskGroup() as group:
+            listening = group.create_task(self._listen())
+            await stop.wait()
+            listening.cancel()
+        await self._pubsub.aclose()  # type: ignore[no-untyped-call]
+
+    async def _listen(self) -> None:
         away = False
-        while not stop.is_set():
+        while True:
             try:
                 if not self._pubsub.subscribed:
                     await self._pubsub.subscribe(ENDED_CHANNEL)
@@ -149,8 +156,7 @@ class Fanout:
                 if not away:
                     log.warning("doorbells_away", error=type(error).__name__)
                 away = True
-                await _pause(stop, RETRY_SECONDS)
-        await self._pubsub.aclose()  # type: ignore[no-untyped-call]
+                await asyncio.sleep(RETRY_SECONDS)
 
     def _hear(self, message: dict[str, Any]) -> None:
         if message["channel"] == ENDED_CHANNEL.encode():
@@ -168,7 +174,15 @@ class Fanout:
         elif message["type"] == "message" and message["data"] == b"tail":
             self._spawn(self._ring_narrative(topic))
         elif message["type"] == "message":
-            self._spawn(self.ring(id, Bell(*map(int, message["data"].split()))))
+            self._spawn(self._ring_by(id, message["data"]))
+
+    async def _ring_by(self, id: str, data: bytes) -> None:
+        try:
+            bell = Bell(*map(int, data.split()))
+        except (TypeError, ValueError):
+            await self.ring_again(id)  # from another version of the engine; that it rang is enough
+        else:
+            await self.ring(id, bell)
 
     async def _ring_narrative(self, topic: Topic) -> None:
         narrative = await self._live.narrative(topic.id)
@@ -190,11 +204,3 @@ async def _logged(work: Any) -> None:
         await work
     except (RedisError, OSError) as error:
         log.warning("doorbell_unread", error=type(error).__name__)
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return
