@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.record import accounts, challenges
 from engine.record.accounts import Address, NewLogin
 from engine.record.challenges import Challenge, Dead, Passed, Tried, Wrong
+from tests.until import until
 
 ADA = Address("Ada@example.com", "ada@example.com")
 RIGHT, WRONG = b"right", b"wrong"
@@ -97,13 +99,32 @@ async def test_failures_survive_new_codes(engine: AsyncEngine, now: datetime) ->
 
 async def test_guessing_on_many_codes_at_once_stops_at_the_cap(engine: AsyncEngine, now: datetime) -> None:
     browsers = [f"browser {n}".encode() for n in range(6)]
-    ids = [(await ask(engine, now, browser=browser))[0] for browser in browsers]
-    tried = await asyncio.gather(
-        *(attempt(engine, id, WRONG, now, browser=browser) for id, browser in zip(ids, browsers, strict=True))
-        , *(attempt(engine, id, WRONG, now, browser=browser) for id, browser in zip(ids, browsers, strict=True))
-        , *(attempt(engine, id, WRONG, now, browser=browser) for id, browser in zip(ids, browsers, strict=True))
-    )  # fmt: skip
+    codes = [((await ask(engine, now, browser=browser))[0], browser) for browser in browsers]
+    tried = await asyncio.gather(*(attempt(engine, id, WRONG, now, browser=by) for id, by in codes * 3))
     assert sum(isinstance(one, Wrong) for one in tried) == challenges.FAILURES_PER_DAY
+
+
+async def test_a_try_waits_for_one_at_the_same_address_that_is_not_yet_counted(
+    engine: AsyncEngine, now: datetime
+) -> None:
+    (first, _), (second, _) = await ask(engine, now), await ask(engine, now, browser=ELSEWHERE)
+    for _ in range(4):
+        await attempt(engine, first, WRONG, now)
+    third, _ = await ask(engine, now, browser=b"a third")
+    for _ in range(5):
+        await attempt(engine, third, WRONG, now, browser=b"a third")
+    async with engine.begin() as connection:
+        assert await challenges.try_code(connection, first, HERE, WRONG, now) == Wrong(0)
+        other = asyncio.create_task(attempt(engine, second, WRONG, now, browser=ELSEWHERE))
+        await until(lambda: waits(engine, other))
+    assert await other is Dead.BURNED
+
+
+async def waits(engine: AsyncEngine, task: asyncio.Task[Tried]) -> bool:
+    """Whether a try stands at a lock (or, wrongly, went past it)."""
+    async with engine.connect() as connection:
+        waiting = await connection.execute(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+        return task.done() or bool(waiting.scalar_one())
 
 
 async def test_a_strangers_failures_do_not_lock_the_owner_out(engine: AsyncEngine, now: datetime) -> None:
