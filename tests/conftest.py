@@ -10,12 +10,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from urllib.parse import urlsplit
 
 import asyncpg
+import hypothesis
 import pytest
 from redis.asyncio import Redis
 
 from engine import telemetry
 from engine.embedded import Embedded, Urls
 from engine.settings import Settings, load_settings
+
+# A busy machine is slow, which is no fault of the code; what is promised about time has tests of its own.
+hypothesis.settings.register_profile("house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("house")
 
 TEMPLATE = "migrated"
 NewDatabase = Callable[[], Awaitable[str]]

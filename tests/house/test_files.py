@@ -26,7 +26,7 @@ TIME_PASSES_IN = {"tests/until.py"}
 """Where tests may sleep: everybody else waits for a condition, by `until`."""
 
 LEAKS = re.compile(
-    r"(?<![\w.])(?:/work|/root|/home/\w+|/tmp)/\w"  # a folder of one machine
+    r"(?<![\w.])(?:/work|/root|/home/\w+|/Users/\w+)/\w"  # a folder of one machine
     r"|file://|\b(?:[\w-]+\.)*pypi\.(?:org|io)\b|files\.pythonhosted\.org"  # the host of a registry
     r"|registry\.(?:npmjs\.org|yarnpkg\.com)"
 )
