@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from engine.embedded import Embedded
 from engine.judging.evaluation import Bench
 from engine.judging.judge_offline import OfflineJudge
 from engine.judging.judge_openai import OpenAIJudge
@@ -34,6 +38,37 @@ def model(model_server: FakeModel) -> FakeModel:
     """The fake model with an empty script: it answers honestly."""
     model_server.script()
     return model_server
+
+
+@pytest.fixture(scope="session")
+async def judging_database(servers: Embedded, template: str) -> str:
+    """One database for all tests of a folder: emptying it is ten times quicker than making it."""
+    admin = servers.ensure().database
+    async with connected(admin) as connection:
+        await connection.execute("DROP DATABASE IF EXISTS judging WITH (FORCE)")
+        await connection.execute(f"CREATE DATABASE judging TEMPLATE {template} STRATEGY FILE_COPY")
+    return urlsplit(admin)._replace(path="/judging").geturl()
+
+
+@pytest.fixture
+async def database_url(judging_database: str) -> str:
+    """That database, emptied, whatever a test before left running on it."""
+    async with connected(judging_database) as connection:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await connection.execute("TRUNCATE users, questions, question_packs CASCADE")
+    return judging_database
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 @pytest.fixture

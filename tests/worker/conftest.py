@@ -12,9 +12,20 @@ import pytest
 from engine.settings import Settings
 from engine.worker.broker import make_broker
 from engine.worker.main import WorkerParts, run
-from tests.judging.conftest import MakeBench, bench, engine, heard, judge, model, model_server, offline
+from tests.judging.conftest import (
+    MakeBench,
+    bench,
+    database_url,
+    engine,
+    heard,
+    judge,
+    judging_database,
+    model,
+    model_server,
+    offline,
+)
 
-__all__ = ["bench", "engine", "heard", "judge", "model", "model_server", "offline"]
+__all__ = ["bench", "database_url", "engine", "heard", "judge", "judging_database", "model", "model_server", "offline"]
 
 Working = Callable[..., AbstractAsyncContextManager[None]]
 
