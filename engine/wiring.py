@@ -181,12 +181,13 @@ def all_operations(settings: Settings) -> tuple[Operation, ...]:
 async def run_worker(settings: Settings) -> None:
     """A worker, until it is cancelled; then what runs may end in `drain_seconds`."""
     broker = make_broker(settings)
-    async with open_backbone(settings, partial(ring, broker)) as backbone:
-        judges = _judges(settings, backbone.metrics)
+    async with AsyncExitStack() as stack:
+        backbone = await stack.enter_async_context(open_backbone(settings, partial(ring, broker)))
+        judge, fallback = _judges(settings, backbone.metrics, stack)
         bench = Bench(
             engine=backbone.engine,
-            judge=judges[0],
-            fallback=judges[1],
+            judge=judge,
+            fallback=fallback,
             announce=backbone.conductor.announce,
             narrate=backbone.conductor.narrate,
             metrics=backbone.metrics,
@@ -253,8 +254,8 @@ def _mailer(settings: Settings, redis: Redis) -> Mailer:
     return SmtpMailer(settings) if settings.smtp_host else DevelopmentMailer(redis, _now)
 
 
-def _judges(settings: Settings, metrics: Metrics) -> tuple[Judge, Judge | None]:
-    """The judge, and who finishes when it cannot."""
+def _judges(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> tuple[Judge, Judge | None]:
+    """The judge, and who finishes when it cannot; closed with `stack`."""
     if settings.judge_name == "offline":
         return OfflineJudge(), None
     judge = OpenAIJudge(
@@ -264,6 +265,7 @@ def _judges(settings: Settings, metrics: Metrics) -> tuple[Judge, Judge | None]:
         call_seconds=settings.judge_call_seconds,
         metrics=metrics,
     )
+    stack.push_async_callback(judge.close)
     return judge, OfflineJudge() if settings.judge_fallback == "offline" else None
 
 

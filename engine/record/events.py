@@ -105,8 +105,9 @@ FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) AS v(interview_id, seq,
 WHERE l.interview_id = v.interview_id AND l.seq = v.seq
 """
 
+# The conductor rings at once; the reaper only for what nobody took within a second.
 QUEUE_RUNS = """
-INSERT INTO evaluation_runs (interview_id, run, state) SELECT v.*, 'queued'
+INSERT INTO evaluation_runs (interview_id, run, state, ring_at) SELECT v.*, 'queued', now() + interval '1 second'
 FROM unnest($1::uuid[], $2::int[]) AS v ON CONFLICT DO NOTHING
 """
 
