@@ -10,12 +10,13 @@ export function editorPanel(client, question) {
   const editors = FIELDS.map((field) => editor(client, question, field));
   const tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Sections", onkeydown: arrows }, ...editors.map((one) => one.tab));
   const node = h("section", { class: "editors card", "aria-label": "Your solution" }, tabs, ...editors.map((one) => one.panel));
-  let chosen = editors[0];
+  let chosen = editors.find((one) => one.field === lastField()) ?? editors[0];
   for (const one of editors) one.tab.addEventListener("click", () => choose(one));
   choose(chosen);
 
   function choose(one) {
     chosen = one;
+    lastField(one.field);
     for (const other of editors) {
       const yes = other === one;
       set(other.tab, "aria-selected", String(yes));
@@ -84,7 +85,17 @@ function editor(client, question, field) {
     if (languages) languages.node.querySelector("select").disabled = area.readOnly;
   }
 
-  return { tab, panel, texts, states, lock };
+  return { field, tab, panel, texts, states, lock };
+}
+
+/** The section last looked at in this tab: a reload comes back to it. */
+function lastField(field) {
+  try {
+    if (field) sessionStorage.setItem("sdi.section", field);
+    return sessionStorage.getItem("sdi.section");
+  } catch {
+    return null;
+  }
 }
 
 function languageSelect(client, question) {
