@@ -19,13 +19,13 @@ from engine.core.machine import Announce, Asked, ClockRan, Decided, Refused
 from engine.core.matcher import match
 from engine.live.fanout import Bell, Fanout
 from engine.live.store import Applied, Arrival, Change, Live, Loaded, Look, Miss, Seen
-from engine.recorder import Recorder
+from engine.recorder import Lost, Recorder
 from engine.telemetry import Metrics, log
 from protocol import commands, events
 from protocol.codec import canonical, encode
 from protocol.codes import Refuse
 from protocol.messages import Ack, Command, HelloBody, Refusal, event_frame
-from protocol.words import Durable, Fence
+from protocol.words import Cursor, Durable, Fence
 
 TRIES_MAX = 8
 """Each loses to another writer or to the clock; more than a few in a row means that something is wrong."""
@@ -142,7 +142,7 @@ class Conductor:
                 await self._rebuild(interview)
                 continue
             self._remember(arrival.loaded)
-            durable = await self._see_recorded(arrival.loaded)
+            durable = await self._see_recorded(arrival.loaded, body.resume)
             return Greeting(arrival, durable, _acks(body.pending, arrival, durable))
         raise TimeoutError("the interview could not be rebuilt")
 
@@ -159,7 +159,7 @@ class Conductor:
     async def view(self, interview: str) -> Interview:
         """The interview to look at: live, or from the record when it is not (any more)."""
         loaded = await self.live.load(interview)
-        return await self.recorder.read(interview) if loaded is None else loaded.interview
+        return await self.recorder.rebuilder.read(interview) if loaded is None else loaded.interview
 
     # --- one command ---
 
@@ -218,12 +218,14 @@ class Conductor:
         found = _outcome.decode(outcome)
         durable: Durable = "record"
         if found.s > loaded.recorded:
-            loaded = await self._load(act.interview, fresh=True)
-            durable = await self._see_recorded(loaded)
+            newest = await self._load(act.interview, fresh=True)
+            if newest.epoch != loaded.epoch:
+                raise Lost(act.interview)
+            durable = await self._see_recorded(newest)
         return _ack(act.id, found, durable, dup=True)
 
     async def _refuse(self, act: _Act, loaded: Loaded, refused: Refused) -> Ack | Refusal | None:
-        """A refusal stands only if the state it was made on is the newest, and the command is not an echo."""
+        """A refusal stands only if it was made on the newest state, and the command is not an echo."""
         look = await self.live.look(act.interview, act.id)
         if look is None:
             await self._rebuild(act.interview)
@@ -234,6 +236,8 @@ class Conductor:
             return await self._echo(act, loaded, look, look.seen)
         if (look.epoch, look.head) != (loaded.epoch, loaded.interview.seq):
             return None
+        if refused.refuse is Refuse.DEADLINE_PASSED and look.now < (due_at(loaded.interview) or 0):
+            return None  # this node's estimate was ahead of the clock
         if refused.refuse is Refuse.DEADLINE_PASSED and loaded.interview.phase == "clarifying":
             await self._run_clock(loaded)  # whoever comes first acts for the clock
             return None
@@ -273,7 +277,7 @@ class Conductor:
 
     async def _rebuild(self, interview: str) -> None:
         self._cache.pop(interview, None)
-        await self.recorder.rebuild(interview)
+        await self.recorder.rebuilder.rebuild(interview)
 
     def _remember(self, loaded: Loaded) -> None:
         self._cache[loaded.interview.id] = loaded
@@ -281,8 +285,10 @@ class Conductor:
         if len(self._cache) > CACHE_MAX:
             self._cache.popitem(last=False)
 
-    async def _see_recorded(self, loaded: Loaded) -> Durable:
-        if loaded.recorded >= loaded.interview.seq:
+    async def _see_recorded(self, loaded: Loaded, cursor: Cursor | None = None) -> Durable:
+        """Who has been further than live is (Redis lost writes) makes us ask the record as well."""
+        ahead = cursor is not None and cursor.epoch == loaded.epoch and cursor.s > loaded.interview.seq
+        if loaded.recorded >= loaded.interview.seq and not ahead:
             return "record"
         return await self.recorder.ensure(loaded)
 

@@ -100,6 +100,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     fence: int
     seen: bytes | None
     """Hash and outcome, if the command took effect."""
+    now: int
+    """Redis's clock at that instant."""
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,11 +171,13 @@ class Live:
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.hmget(keys.state, ["epoch", "head", "recorded", "fence"])
             pipe.hget(keys.commands, command_id)
-            held, seen = await pipe.execute()
+            pipe.time()
+            held, seen, time = await pipe.execute()
+        now = self._learn(time)
         if held[0] is None:
             return None
         epoch, head, recorded, fence = map(int, held)
-        return Look(epoch=epoch, head=head, recorded=recorded, fence=fence, seen=seen)
+        return Look(epoch=epoch, head=head, recorded=recorded, fence=fence, seen=seen, now=now)
 
     async def hello(
         self,
@@ -230,8 +234,11 @@ class Live:
         found: Any = await self.redis.xrange(keys_of(id).events, min=f"{after + 1}-0", max=f"{to}-0")
         return [(_seq(at), fields[b"b"]) for at, fields in found]
 
-    async def unrecorded(self, id: str) -> tuple[Loaded, list[Entry]] | None:
-        """The interview and its events that the record may lack, from one instant. None when it is not live."""
+    async def unrecorded(self, id: str, recorded: int) -> tuple[Loaded, list[Entry]] | None:
+        """The interview and its events after `recorded`, or after what live thinks is recorded, from one instant.
+
+        None when it is not live.
+        """
         keys = keys_of(id)
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.hgetall(keys.state)
@@ -241,7 +248,7 @@ class Live:
         if loaded is None:
             return None
         entries = [_entry(at, fields) for at, fields in found]
-        return loaded, [entry for entry in entries if entry.seq > loaded.recorded]
+        return loaded, [entry for entry in entries if entry.seq > min(recorded, loaded.recorded)]
 
     async def recorded(self, id: str, epoch: int, seq: int) -> bool:
         """The record holds the events to `seq`: remember it, and ring. False: this epoch is over."""
@@ -311,9 +318,12 @@ class Live:
 
     async def time(self) -> int:
         """Redis's clock (with the tests' offset), in milliseconds."""
-        seconds, micros = await self.redis.time()
-        self.clock.learn(seconds * 1000 + micros // 1000 + self.clock.offset_ms)
-        return self.clock.now()
+        return self._learn(await self.redis.time())
+
+    def _learn(self, time: tuple[int, int]) -> int:
+        now = time[0] * 1000 + time[1] // 1000 + self.clock.offset_ms
+        self.clock.learn(now)
+        return now
 
     async def forget(self, id: str) -> None:
         """Drop what the indexes say of an interview that does not exist any more."""

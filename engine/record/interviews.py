@@ -112,11 +112,11 @@ async def read(engine: AsyncEngine, id: str) -> Row | None:
     return Row(**row) if row else None
 
 
-async def raise_epoch(engine: AsyncEngine, id: str, seen: int) -> bool:
-    """Begin a new numbering, if nobody has since `seen`. True for the one who may install it."""
+async def raise_epoch(engine: AsyncEngine, id: str, seen: int, to: int) -> bool:
+    """Begin the numbering `to`, if nobody has begun one since `seen`. True for the one who may install it."""
     async with driver(engine) as connection:
         status: str = await connection.execute(
-            "UPDATE interview_sessions SET epoch = epoch + 1 WHERE id = $1 AND epoch = $2", UUID(id), seen
+            "UPDATE interview_sessions SET epoch = $3 WHERE id = $1 AND epoch = $2", UUID(id), seen, to
         )
     return status == "UPDATE 1"
 

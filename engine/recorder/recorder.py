@@ -15,13 +15,12 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engine.core.interview import Interview, evolve
 from engine.live.store import Change, Entry, Live, Loaded
 from engine.record import events as record
 from engine.record import interviews
-from engine.record.events import Batch, Recorded, millis
+from engine.record.events import Batch, Recorded
+from engine.recorder.rebuilder import NotThere, Parked, Rebuilder
 from engine.telemetry import Metrics, log
-from protocol.codec import decode_event
 from protocol.words import Durable
 
 WINDOW_SECONDS = 0.02
@@ -43,19 +42,15 @@ AWAY = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.PostgresIOError,
 )
-"""What Postgres being away looks like; any other error is about the data."""
+"""What Postgres being away looks like."""
+NOT_THE_DATA = (*AWAY, asyncpg.PostgresError)
+"""Neither is the rest our data's fault: tables of another version, say. It is waited for, as if Postgres was away."""
+BAD_DATA = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError)
+"""What no retry mends. ValueError: bytes that are no event, values that Postgres's types cannot hold."""
 
 
 class Lost(Exception):
     """The epoch ended before the record had the event: the command did not happen."""
-
-
-class Parked(Exception):
-    """The record refuses this interview's events; it is set aside."""
-
-
-class NotThere(Exception):
-    """There is no such interview."""
 
 
 class _Waiter(msgspec.Struct):
@@ -80,30 +75,31 @@ class Recorder:
     def __init__(self, engine: AsyncEngine, live: Live, metrics: Metrics) -> None:
         self.away = False
         self.parked: set[str] = set()
+        self.rebuilder = Rebuilder(engine, live, metrics)
         self._engine, self._live, self._metrics = engine, live, metrics
         self._waiting: dict[str, _Waiting] = {}
         self._lagging: set[str] = set()
         """Interviews whose events must be read from the stream: this process does not hold them (all)."""
         self._work = asyncio.Event()
+        self._delayed = False
+        """Something of the last group could not be recorded, and waits."""
 
     def add(self, change: Change) -> asyncio.Future[Durable]:
         """Take what was just committed. The future: "record" when it is recorded, "live" while Postgres is away.
 
         The future raises Lost or Parked.
         """
-        id = change.after.id
+        id, entries = change.after.id, change.entries()
         loaded = Loaded(interview=change.after, epoch=change.before.epoch, recorded=change.before.recorded)
-        waiting = self._waiting.get(id)
-        if waiting is not None and waiting.loaded.epoch != loaded.epoch:
-            self._fail(id, waiting, Lost(id))
-            waiting = None
+        waiting = self._in_line(loaded)
         if waiting is None:
-            waiting = self._waiting[id] = _Waiting(loaded)
+            return _failed(Lost(id))
         waiting.loaded = loaded
-        if self.away:
-            self._lagging.add(id)  # what waits for Postgres is kept by Redis, not by this process
+        if self.away or (waiting.entries and waiting.entries[-1].seq + 1 != entries[0].seq):
+            waiting.entries.clear()  # what this process has not (all) is in the stream
+            self._lagging.add(id)
         else:
-            waiting.entries.extend(change.entries())
+            waiting.entries.extend(entries)
         return self._wait(waiting, change.after.seq, patient=False)
 
     def ensure(self, loaded: Loaded, *, patient: bool = False) -> asyncio.Future[Durable]:
@@ -111,10 +107,24 @@ class Recorder:
 
         A patient one waits until Postgres is back.
         """
-        id = loaded.interview.id
-        waiting = self._waiting.setdefault(id, _Waiting(loaded))
-        self._lagging.add(id)
+        waiting = self._in_line(loaded)
+        if waiting is None:
+            return _failed(Lost(loaded.interview.id))
+        self._lagging.add(loaded.interview.id)
         return self._wait(waiting, loaded.interview.seq, patient=patient)
+
+    def _in_line(self, loaded: Loaded) -> _Waiting | None:
+        """The interview's place in the line; None when its epoch is known to be over."""
+        id = loaded.interview.id
+        waiting = self._waiting.get(id)
+        if waiting is not None and waiting.loaded.epoch > loaded.epoch:
+            return None
+        if waiting is not None and waiting.loaded.epoch < loaded.epoch:
+            self._fail(id, waiting, Lost(id))
+            waiting = None
+        if waiting is None:
+            waiting = self._waiting[id] = _Waiting(loaded)
+        return waiting
 
     def _wait(self, waiting: _Waiting, seq: int, *, patient: bool) -> asyncio.Future[Durable]:
         future: asyncio.Future[Durable] = asyncio.get_running_loop().create_future()
@@ -126,7 +136,7 @@ class Recorder:
         return future
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Record until `stop`, then what is left."""
+        """Record until `stop`, then what is left; what cannot be recorded then stays in the stream for others."""
         sweep = asyncio.create_task(self._sweep(stop))
         stopped = asyncio.create_task(stop.wait())
         try:
@@ -136,9 +146,9 @@ class Recorder:
                     await asyncio.wait({worked, stopped}, return_when=asyncio.FIRST_COMPLETED)
                     worked.cancel()
                 self._work.clear()
-                started = time.monotonic()
+                self._delayed, started = False, time.monotonic()
                 await self._flush()
-                if self.away:
+                if self._delayed:
                     if stop.is_set():
                         return
                     await asyncio.sleep(RETRY_SECONDS)
@@ -173,11 +183,11 @@ class Recorder:
             return set()
         try:
             written = await record.write(self._engine, list(ready.values()))
-        except AWAY as error:
-            self._went_away(error)
-            return set()
-        except asyncpg.PostgresError as error:
+        except (*BAD_DATA, asyncpg.TransactionRollbackError) as error:
             log.warning("group_refused", error=type(error).__name__, interviews=len(ready))
+            return set()
+        except NOT_THE_DATA as error:
+            self._went_away(error)
             return set()
         for id in written:
             await self._tell(id, group[id], ready[id].last)
@@ -187,16 +197,17 @@ class Recorder:
         """Record one interview from the stream, after asking the record how far it is."""
         try:
             last = await self._settle(id, waiting.loaded.epoch)
-        except AWAY as error:
-            self._went_away(error)
-            self._later(id, waiting)
+        except (Lost, Parked, NotThere) as error:
+            self._came_back()
+            self._fail(id, waiting, error)
+        except BAD_DATA as error:
+            await self._park(id, waiting, error)
         except (RedisError, asyncpg.TransactionRollbackError) as error:
             log.warning("record_delayed", interview=id, error=type(error).__name__)
             self._later(id, waiting)
-        except (Lost, Parked, NotThere) as error:
-            self._fail(id, waiting, error)
-        except (asyncpg.PostgresError, ValueError) as error:
-            await self._park(id, waiting, error)
+        except NOT_THE_DATA as error:
+            self._went_away(error)
+            self._later(id, waiting)
         else:
             self._came_back()
             self._lagging.discard(id)
@@ -210,67 +221,39 @@ class Recorder:
             raise NotThere(id)
         if row.parked is not None:
             raise Parked(id)
-        found = await self._live.unrecorded(id)
-        if found is None or found[0].epoch != row.epoch or row.epoch != epoch:
-            await self._live.forget(id) if found is None else None
+        found = await self._live.unrecorded(id, row.recorded_seq)
+        if found is None:
+            await self._live.forget(id)
             raise Lost(id)
         loaded, entries = found
-        await self._compare(row, [entry for entry in entries if entry.seq <= row.recorded_seq])
-        rest = [entry for entry in entries if entry.seq > row.recorded_seq]
+        if loaded.epoch != row.epoch:
+            await self.rebuilder.rebuild(id)
+        if row.epoch != epoch or loaded.epoch != epoch:
+            raise Lost(id)
+        rest = await self._compare(row, loaded, entries)
         if rest:
             batch = Batch(epoch=row.epoch, interview=loaded.interview, entries=_recorded(rest))
-            if batch.first != row.recorded_seq + 1:
-                raise Lost(id)
             if not await record.write(self._engine, [batch]):
                 return await self._settle(id, epoch)  # another process was quicker
         return max(row.recorded_seq, loaded.interview.seq)
 
-    async def _compare(self, row: interviews.Row, entries: list[Entry]) -> None:
-        """The record has these seqs already: with the same bytes all is well, with others live is stale."""
-        if not entries:
-            return
-        id = str(row.id)
-        held = {entry.seq: entry.body for entry in await record.read_events(self._engine, id, entries[0].seq - 1)}
-        if any(held.get(entry.seq) != entry.body for entry in entries):
-            log.error("live_stale", interview=id, epoch=row.epoch)
-            await self.rebuild(id, seen=row.epoch)
-            raise Lost(id)
-
-    async def rebuild(self, id: str, *, seen: int | None = None) -> None:
-        """Install a live copy made from the record, in a new epoch, unless somebody else has since `seen`.
-
-        Raises NotThere, Parked.
+    async def _compare(self, row: interviews.Row, loaded: Loaded, entries: list[Entry]) -> list[Entry]:
+        """What the record lacks. Where both have an event it must have the same bytes, or live is stale: as it is
+        when Redis has forgotten what is recorded, or the record what live no longer has. Then live is rebuilt.
         """
-        row = await interviews.read(self._engine, id)
-        if row is None:
-            raise NotThere(id)
-        if row.parked is not None:
-            raise Parked(id)
-        if seen is not None and row.epoch != seen:
-            return
-        if not await interviews.raise_epoch(self._engine, id, row.epoch):
-            return
-        row = await interviews.read(self._engine, id)
-        if row is None:
-            raise NotThere(id)
-        events = await record.read_events(self._engine, id)
-        interview = _fold(row, [entry for entry in events if entry.seq <= row.recorded_seq])
-        commands = [
-            (entry.command_id, (entry.body_hash or b"") + (entry.outcome or b""))
-            for entry in events
-            if entry.command_id is not None
-        ]
-        loaded = Loaded(interview=interview, epoch=row.epoch, recorded=interview.seq)
-        installed = await self._live.rebuild(loaded, commands)
-        self._metrics.rebuilds.inc()
-        log.info("rebuilt", interview=id, epoch=row.epoch, seq=interview.seq, installed=installed)
-
-    async def read(self, id: str) -> Interview:
-        """The interview as the record holds it; nothing is installed. Raises NotThere."""
-        row = await interviews.read(self._engine, id)
-        if row is None:
-            raise NotThere(id)
-        return _fold(row, await record.read_events(self._engine, id))
+        id, known = str(row.id), [entry for entry in entries if entry.seq <= row.recorded_seq]
+        rest = entries[len(known) :]
+        held = (
+            {event.seq: event.body for event in await record.read_events(self._engine, id, known[0].seq - 1)}
+            if known
+            else {}
+        )
+        whole = not rest or rest[0].seq == row.recorded_seq + 1
+        if whole and loaded.interview.seq >= row.recorded_seq and all(held.get(e.seq) == e.body for e in known):
+            return rest
+        log.error("live_stale", interview=id, epoch=row.epoch, head=loaded.interview.seq, recorded=row.recorded_seq)
+        await self.rebuilder.rebuild(id, stale=row.epoch)
+        raise Lost(id)
 
     async def _tell(self, id: str, waiting: _Waiting, last: int) -> None:
         """The record has the events to `last`: live learns it, sockets are rung, waiters go on."""
@@ -290,6 +273,7 @@ class Recorder:
 
     def _later(self, id: str, waiting: _Waiting) -> None:
         """Postgres or Redis is away: the impatient are told "live", and the events stay in the stream."""
+        self._delayed = True
         patient = []
         for waiter in waiting.waiters:
             if waiter.future.done():
@@ -360,23 +344,15 @@ class Recorder:
             self.ensure(loaded)
 
 
+def _failed(error: Exception) -> asyncio.Future[Durable]:
+    future: asyncio.Future[Durable] = asyncio.get_running_loop().create_future()
+    future.set_exception(error)
+    return future
+
+
 def _batch(waiting: _Waiting) -> Batch:
     return Batch(epoch=waiting.loaded.epoch, interview=waiting.loaded.interview, entries=_recorded(waiting.entries))
 
 
 def _recorded(entries: Iterable[Entry]) -> tuple[Recorded, ...]:
     return tuple(Recorded(e.seq, e.body, e.command_id, e.body_hash, e.outcome) for e in entries)
-
-
-def _fold(row: interviews.Row, events: list[Recorded]) -> Interview:
-    """The interview from its row as it began, and all its events."""
-    interview = Interview(
-        id=str(row.id),
-        pack=row.pack_hash,
-        started_at=millis(row.started_at),
-        deadline_at=millis(row.started_at) + row.clarify_seconds * 1000,
-        design_ms=row.design_seconds * 1000,
-    )
-    for event in events:
-        interview = evolve(interview, decode_event(event.body))
-    return interview

@@ -1,0 +1,50 @@
+"""Connections to Redis that can be cancelled at any instant.
+
+redis-py writes under `asyncio.wait_for`, which before Python 3.12 swallows a cancellation that comes as the write
+ends: the task goes on as if nobody had asked it to stop. Here the same timeout is kept by `asyncio.timeout`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redis.asyncio import ConnectionPool
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+ANSWER_SECONDS = 5.0
+"""For one write, and for one read of an answer: Redis takes microseconds, or it is not well."""
+
+
+class _Cancellable:
+    """Goes before a connection class of redis-py, whose own `socket_timeout` must then be None."""
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        async with _in_time():
+            await super().send_packed_command(command, check_health)  # type: ignore[misc]
+
+    async def read_response(self, disable_decoding: bool = False, timeout: float | None = None, **options: Any) -> Any:
+        read = super().read_response  # type: ignore[misc]
+        if timeout is not None:
+            return await read(disable_decoding, timeout, **options)
+        async with _in_time():
+            return await read(disable_decoding, **options)
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            yield
+    except RedisTimeoutError:
+        raise
+    except TimeoutError:
+        raise RedisTimeoutError("Redis did not answer in time") from None
+
+
+def make_cancellable(pool: ConnectionPool) -> None:
+    """Let the pool make such connections from now on, of whatever kind its URL asked for."""
+    kind = pool.connection_class
+    pool.connection_class = type(kind.__name__, (_Cancellable, kind), {})
