@@ -1,6 +1,6 @@
 """The contract for machines, made from the messages: JSON Schema, AsyncAPI 3, TypeScript.
 
-`python -m protocol.schema` writes the three files anew; a test sees that they are fresh.
+`python -m protocol.schema` writes the three files and the tables of README.md anew; a test sees that they are fresh.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 
 from protocol.asyncapi import asyncapi
 from protocol.json_schema import json_schema
+from protocol.markdown import filled
 from protocol.typescript import typescript
 
 
@@ -25,7 +26,9 @@ def files() -> dict[str, str]:
 def main() -> None:
     """Write the files beside this one: for those who build, never for the engine."""
     folder = __file__.rpartition("/")[0]
-    for name, text in files().items():
+    with open(f"{folder}/README.md", encoding="utf-8") as file:
+        readme = filled(file.read())
+    for name, text in {**files(), "README.md": readme}.items():
         with open(f"{folder}/{name}", "w", encoding="utf-8") as file:
             file.write(text)
 

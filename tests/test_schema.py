@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 from protocol import codec, examples
 from protocol.codes import Close, Refuse, comes_back
 from protocol.json_schema import FRAMES, frame_type
+from protocol.markdown import filled
 from protocol.messages import Command, Frame, FromClient
 from protocol.schema import files
 
@@ -58,6 +59,34 @@ def refs(value: Any) -> Iterator[str]:
 @pytest.mark.parametrize("name", ["schema.json", "asyncapi.json", "messages.ts"])
 def test_generated_files_are_fresh(name: str) -> None:
     assert (FOLDER / name).read_text() == files()[name], "run: python -m protocol.schema"
+
+
+def test_the_tables_of_the_readme_are_fresh() -> None:
+    readme = (FOLDER / "README.md").read_text()
+    assert readme == filled(readme), "run: python -m protocol.schema"
+
+
+def test_the_examples_of_the_readme_are_frames() -> None:
+    frames = list(_frames_of((FOLDER / "README.md").read_text()))
+    assert {frame["t"] for frame in frames} >= {"hello", "draft.save", "draft.saved", "ack"}
+    for frame in frames:
+        assert validator("FromClient").is_valid(frame) or validator("ToClient").is_valid(frame), frame
+
+
+def test_the_readme_names_every_file() -> None:
+    readme = (FOLDER / "README.md").read_text()
+    there = {path.name for path in FOLDER.iterdir() if path.suffix in (".py", ".json", ".ts")}
+    assert {name for name in there if f"`{name}`" not in readme} == {"__init__.py", "schema.py"}
+
+
+def _frames_of(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON in a text's fenced blocks."""
+    for block in re.findall(r"```json\n(.*?)```", text, re.S):
+        rest = block.strip()
+        while rest:
+            frame, end = json.JSONDecoder().raw_decode(rest)
+            yield frame
+            rest = rest[end:].strip()
 
 
 def test_every_frame_has_an_example() -> None:
