@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,8 +47,9 @@ class Played(NamedTuple):
     err: str
 
 
-async def play(script: str, *arguments: str) -> Played:
-    """Pipe a script into `engine try`."""
+@asynccontextmanager
+async def trying(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`engine try`, its input and output in our hands."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "engine.cli", "try", *arguments,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -54,11 +57,17 @@ async def play(script: str, *arguments: str) -> Played:
     )  # fmt: skip
     try:
         async with asyncio.timeout(PLAY_SECONDS):
-            out, err = await process.communicate(script.encode())
+            yield process
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def play(script: str, *arguments: str) -> Played:
+    """Pipe a script into `engine try`."""
+    async with trying(*arguments) as process:
+        out, err = await process.communicate(script.encode())
     return Played(process.returncode or 0, out.decode(), err.decode())
 
 
@@ -96,6 +105,22 @@ async def test_what_was_piped_is_what_is_stored(stack: Stack, postgres: asyncpg.
     assert stored["submitted_at"] is not None
     bodies = await postgres.fetch("SELECT body FROM interview_events WHERE interview_id = $1 ORDER BY seq", interview)
     assert [json.loads(row["body"]) for row in bodies] == [frame for frame in frames if "ts" in frame]
+
+
+async def test_it_goes_on_with_another_node_when_its_own_is_killed(stack: Stack) -> None:
+    nodes = [part for node in stack.nodes for part in ("--url", node.url)]
+    async with trying(*nodes, "--email", "moved@example.com", "--mailbox", "--question", SLUG) as process:
+        assert process.stdin and process.stdout
+        process.stdin.write(b"set functional_req before\n")
+        while b"Saved: revision 1" not in (line := await process.stdout.readline()):
+            assert line, "it ended"
+        stack.nodes[0].kill()
+        rest = b"proceed\nset code after\nsubmit\nwait evaluation\nshow code\n"
+        out, err = await process.communicate(rest)
+    assert process.returncode == 0, (out, err)
+    assert out.count(b"connected: ") == 1, "it came back once"
+    assert out.count(b"Saved: revision 2") == 1
+    assert out.endswith(b"after\n")
 
 
 async def test_the_code_and_the_question_may_come_from_the_input(stack: Stack) -> None:
