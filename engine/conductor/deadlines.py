@@ -59,8 +59,12 @@ async def _act(conductor: Conductor, id: str) -> None:
         await conductor.clock(id)
     except NotThere:
         await conductor.live.forget(id)
-    except (Lost, Parked, LookupError, TimeoutError) as error:
+    except (Lost, Parked, TimeoutError) as error:
         log.warning("deadline_missed", interview=id, error=type(error).__name__)
+    except AWAY:
+        raise
+    except Exception as error:
+        log.error("deadline_failed", interview=id, exc_info=error)
 
 
 async def _quietly(work: object) -> None:

@@ -35,7 +35,7 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[tuple[int, bytes], ...] = ()
     bell: Bell
     reset: bool = False
-    """Another epoch has begun, or events are gone: positions mean nothing any more."""
+    """Events are gone: positions mean nothing any more. As they do in every epoch but the bell's."""
     narrative: tuple[int, int, str] | None = None
 
 
@@ -116,7 +116,7 @@ class Fanout:
                 return
             if bell.epoch != topic.epoch:
                 if bell.epoch > topic.epoch:
-                    self._tell(topic, News(bell=bell, reset=True))
+                    self._tell(topic, News(bell=bell))
                 return
             events = await self._live.events(id, topic.position, bell.told) if bell.told > topic.position else []
             if events and events[0][0] != topic.position + 1:
