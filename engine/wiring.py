@@ -35,6 +35,7 @@ from engine.judging.judge import Judge
 from engine.judging.judge_offline import OfflineJudge
 from engine.judging.judge_openai import OpenAIJudge
 from engine.live.clock import Clock
+from engine.live.connection import make_cancellable
 from engine.live.fanout import Fanout
 from engine.live.store import Live
 from engine.record.catalog import Catalog, Loaded
@@ -82,11 +83,12 @@ def make_redis(settings: Settings) -> Redis:
         settings.redis_url,
         max_connections=settings.redis_pool_size,
         timeout=REDIS_SECONDS,
-        socket_timeout=REDIS_SECONDS,
+        socket_timeout=None,  # kept by the connections themselves
         socket_connect_timeout=REDIS_CONNECT_SECONDS,
         retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.5), REDIS_RETRIES),
         legacy_responses=False,
     )
+    make_cancellable(pool)
     return Redis.from_pool(pool)
 
 

@@ -122,6 +122,7 @@ async def _drain(app: Starlette, server: uvicorn.Server, settings: Settings) -> 
 def _server(app: Callable[[Scope, Receive, Send], Awaitable[None]], settings: Settings) -> uvicorn.Server:
     import uvicorn
 
+    from engine.web.wire import Wire
     from protocol.words import FRAME_BYTES_MAX
 
     class Server(uvicorn.Server):
@@ -135,7 +136,7 @@ def _server(app: Callable[[Scope, Receive, Send], Awaitable[None]], settings: Se
         app,
         loop="none",
         lifespan="on",
-        ws="websockets-sansio",
+        ws=Wire,
         ws_max_size=FRAME_BYTES_MAX,
         ws_per_message_deflate=False,  # its memory a socket, and its leak of secrets by length
         ws_ping_interval=None,  # the protocol's own heartbeats tell more

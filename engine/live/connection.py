@@ -25,7 +25,12 @@ class _Cancellable:
         async with _in_time():
             await super().send_packed_command(command, check_health)  # type: ignore[misc]
 
-    async def read_response(self, disable_decoding: bool = False, timeout: float | None = None, **options: Any) -> Any:
+    async def read_response(
+        self,
+        disable_decoding: bool = False,
+        timeout: float | None = None,  # noqa: ASYNC109 - the name is redis-py's
+        **options: Any,
+    ) -> Any:
         read = super().read_response  # type: ignore[misc]
         if timeout is not None:
             return await read(disable_decoding, timeout, **options)
@@ -38,8 +43,6 @@ async def _in_time() -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             yield
-    except RedisTimeoutError:
-        raise
     except TimeoutError:
         raise RedisTimeoutError("Redis did not answer in time") from None
 

@@ -41,8 +41,11 @@ ERRORS_MAX = 10
 """Bad frames in a row, after which nobody is at the other end whom errors help."""
 BUDGET = 60
 BUDGET_SECONDS = 10.0
-"""Commands per socket and time; a typing person needs about a tenth of it."""
+"""Frames per socket and time; a typing person needs about a tenth of it."""
+BUDGET_BYTES = 8_192
+"""A frame costs one, and one more for each such piece: what is read must be paid for, whatever it says."""
 OVER_BUDGET_MAX = 120
+"""After so much in spite of refusals the socket is closed."""
 AUTH_NOTICE_MS = 60_000
 WRONG_KIND, TOO_BIG = 1003, 1009
 
@@ -80,6 +83,8 @@ class Socket:
         self._news: list[News] | None = []
         """What came in before the welcome went out; None from then on."""
         self._fence: Fence | None = None
+        self._narrated = ((0, 0), 0)
+        """Of which run and attempt this client has how many characters."""
         self._epoch = self._position = self._told_live = self._errors = self._over = 0
         self._budget = float(BUDGET)
         self._heard_at = self._sent_at = self._spent_at = time.monotonic()
@@ -205,12 +210,17 @@ class Socket:
         """Read and decode. A full inbox stops the reading, and TCP tells the client."""
         while True:
             data = await self._receive()
+            paid = self._pay(1 + len(data) // BUDGET_BYTES)
             try:
                 frame = codec.decode(data, self._encoding)
             except codec.BadFrame as bad:
                 self._complain(bad)
                 continue
             self._errors = 0
+            if not paid:
+                retry_ms = round(1000 * BUDGET_SECONDS / BUDGET)
+                self.tell(Refuse.RATE_LIMITED.frame(id=getattr(frame, "id", None), retry_ms=retry_ms))
+                continue
             match frame:
                 case m.Pong():
                     continue
@@ -219,7 +229,7 @@ class Socket:
                     self.tell(m.Time(d=m.TimeBody(t0=asked.t0, t1=now, t2=now)))
                 case m.Hello():
                     self.tell(Refuse.HELLO_TWICE.frame())
-                case _ if self._within_budget(frame):
+                case _:
                     await self._inbox.put(frame)
 
     def _complain(self, bad: codec.BadFrame) -> None:
@@ -229,19 +239,17 @@ class Socket:
             raise Closing(Close.TOO_MANY_ERRORS)
         self.tell(bad.refuse.frame(id=bad.id, at=bad.at, message=str(bad)))
 
-    def _within_budget(self, frame: m.FromClient) -> bool:
-        """A token bucket; who goes on in spite of refusals is sent away."""
+    def _pay(self, cost: int) -> bool:
+        """From a token bucket. False: it is empty; who goes on all the same is sent away."""
         now = time.monotonic()
         self._budget = min(BUDGET, self._budget + (now - self._spent_at) * BUDGET / BUDGET_SECONDS)
         self._spent_at = now
-        if self._budget >= 1:
-            self._budget, self._over = self._budget - 1, 0
+        if self._budget >= cost:
+            self._budget, self._over = self._budget - cost, 0
             return True
-        self._over += 1
+        self._over += cost
         if self._over > OVER_BUDGET_MAX:
             raise Closing(Close.RATE)
-        retry_ms = round(1000 * BUDGET_SECONDS / BUDGET)
-        self.tell(Refuse.RATE_LIMITED.frame(id=getattr(frame, "id", None), retry_ms=retry_ms))
         return False
 
     async def _apply(self) -> None:
@@ -287,13 +295,22 @@ class Socket:
         """From the fan-out: queue what is new to this client."""
         if self._news is not None:
             self._news.append(news)
+        elif news.bell.epoch < self._epoch:
+            return  # of a numbering that was over when this client came in
         elif news.reset or news.bell.epoch > self._epoch:
             self.end(Close.STATE_RESET)
         elif news.narrative is not None:
-            run, attempt, text = news.narrative
-            self.tell(m.EvaluationDelta(d=m.Delta(run=run, attempt=attempt, i=0, text=text)))
+            self._hear_narrative(*news.narrative)
         else:
             self._hear_events(news)
+
+    def _hear_narrative(self, run: int, attempt: int, text: str) -> None:
+        """Only what this client does not have yet; a new attempt starts from nothing."""
+        known, has = self._narrated
+        start = has if known == (run, attempt) else 0
+        self._narrated = ((run, attempt), len(text))
+        if len(text) > start:
+            self.tell(m.EvaluationDelta(d=m.Delta(run=run, attempt=attempt, i=start, text=text[start:])))
 
     def _hear_events(self, news: News) -> None:
         recorded = news.bell.recorded
