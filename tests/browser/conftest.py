@@ -1,4 +1,4 @@
-"""A real Chromium before the real stack: two nodes behind one address, a worker, and a model that does as it is told."""
+"""A real Chromium before the real stack: two nodes behind one address, a worker, a model that does as it is told."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright
 
 from engine.embedded import Embedded
 from tests.browser.front import Front
@@ -15,7 +15,7 @@ from tests.chromium import FLAGS, find_chromium
 from tests.fake_model import FakeModel
 from tests.stack import Stack, running_stack
 
-VIEW = {"width": 1280, "height": 860}
+VIEW = ViewportSize(width=1280, height=860)
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,11 @@ async def shared_site(
     servers: Embedded, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Site]:
     async with Front() as front, FakeModel() as model:
-        environ = {"ENGINE_PUBLIC_URL": front.url, "ENGINE_JUDGE": "openai", "OPENAI_BASE_URL": model.url}
         folder = tmp_path_factory.mktemp("browser")
-        async with running_stack(servers, template, folder, OPENAI_API_KEY="of no use", **environ) as stack:
+        async with running_stack(
+            servers, template, folder,
+            ENGINE_PUBLIC_URL=front.url, ENGINE_JUDGE="openai", OPENAI_BASE_URL=model.url, OPENAI_API_KEY="of no use",
+        ) as stack:  # fmt: skip
             front.targets = stack.nodes
             yield Site(front, stack, model)
 

@@ -114,7 +114,8 @@ async def in_the_record(site: Site, interview: str) -> None:
     connection = await asyncpg.connect(site.stack.database_url)
     try:
         solution = await connection.fetchrow("SELECT * FROM solutions WHERE interview_id = $1", interview)
-        seqs = await connection.fetch("SELECT seq FROM interview_events WHERE interview_id = $1 ORDER BY seq", interview)
+        events = "SELECT seq FROM interview_events WHERE interview_id = $1 ORDER BY seq"
+        seqs = [row["seq"] for row in await connection.fetch(events, interview)]
         evaluations = await connection.fetchval("SELECT count(*) FROM evaluations WHERE interview_id = $1", interview)
     finally:
         await connection.close()
@@ -122,5 +123,5 @@ async def in_the_record(site: Site, interview: str) -> None:
     assert solution["functional_req"] == REQUIREMENTS
     assert solution["entities"] == ENTITIES + MORE_ENTITIES + EVEN_MORE
     assert solution["apis"] == OPERATIONS + AFTER_THE_KILL
-    assert [row["seq"] for row in seqs] == list(range(1, len(seqs) + 1))
+    assert seqs == list(range(1, len(seqs) + 1))
     assert evaluations == 1

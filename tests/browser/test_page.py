@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from typing import Literal
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, ViewportSize, expect
 
 from tests.browser.conftest import Site
 from tests.browser.player import Player
 
-PHONE = {"width": 360, "height": 740}
+PHONE = ViewportSize(width=360, height=740)
 
 
 @pytest.fixture
-async def playing(player: Player) -> AsyncIterator[Player]:
+async def playing(player: Player) -> Player:
     """Signed in, and in the design phase."""
     await player.sign_in()
     await player.start()
     await player.proceed()
-    yield player
+    return player
 
 
 async def test_two_tabs_one_writes_the_other_watches_and_takes_the_pen(playing: Player) -> None:
@@ -110,9 +110,8 @@ async def by_keyboard_to_design(player: Player) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_on_a_phone_nothing_sticks_out(chromium: Browser, site: Site, scheme: str) -> None:
-    colours = "dark" if scheme == "dark" else "light"
-    context = await chromium.new_context(base_url=site.front.url, viewport=PHONE, color_scheme=colours)
+async def test_on_a_phone_nothing_sticks_out(chromium: Browser, site: Site, scheme: Literal["light", "dark"]) -> None:
+    context = await chromium.new_context(base_url=site.front.url, viewport=PHONE, color_scheme=scheme)
     player = Player(await context.new_page(), site.stack)
     page = player.page
     await page.goto("/#/")
@@ -149,7 +148,7 @@ async def test_a_wrong_code_is_told_and_what_was_typed_stays(player: Player) -> 
     await page.get_by_role("button", name="Sign in").click()
     await expect(page.get_by_role("alert")).to_contain_text(re.compile("Tries left: 4"))
     await expect(page.get_by_label("Code from the mail")).to_have_value("000000")
-    assert player.complaints.pop().startswith("error: Failed to load resource: the server responded with a status of 401")
+    assert "status of 401" in player.complaints.pop()  # a browser says so of any refusal
 
 
 async def test_pages_for_members_ask_to_sign_in_and_lead_back(player: Player) -> None:
