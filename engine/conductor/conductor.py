@@ -156,6 +156,11 @@ class Conductor:
         """The interview as it stands, rebuilt from the record if it must be."""
         return await self._load(interview, fresh=True)
 
+    async def owner(self, interview: str) -> str:
+        """Whose interview it is; also while Postgres is away, if it is live. Raises NotThere."""
+        user = await self.live.owner(interview)
+        return await self.recorder.rebuilder.owner(interview) if user is None else user
+
     async def view(self, interview: str) -> Interview:
         """The interview to look at: live, or from the record when it is not (any more)."""
         loaded = await self.live.load(interview)
@@ -188,8 +193,8 @@ class Conductor:
             case Applied():
                 return await self._applied(act, change)
             case Seen():
-                return await self._seen(act, reply.outcome, Loaded(interview=loaded.interview, epoch=reply.epoch,
-                                                                   recorded=reply.recorded))  # fmt: skip
+                known = msgspec.structs.replace(loaded, epoch=reply.epoch, recorded=reply.recorded)
+                return await self._seen(act, reply.outcome, known)
             case Miss.ID_REUSED:
                 return Refuse.ID_REUSED.frame(id=act.id)
             case Miss.FENCED:
@@ -202,13 +207,14 @@ class Conductor:
 
     async def _applied(self, act: _Act, change: Change) -> Ack:
         before = change.before
-        loaded = Loaded(interview=change.after, epoch=before.epoch, recorded=before.recorded, fence=before.fence,
-                        tab=before.tab)  # fmt: skip
+        loaded = msgspec.structs.replace(before, interview=change.after)
         self._remember(loaded)
         durable = await self.recorder.add(change)
         if durable == "live" and change.after.phase == "submitted" and act.pending is not None:
             act.pending()
             durable = await self.recorder.ensure(loaded, patient=True)
+        if durable == "record":
+            self._remember_recorded(loaded)
         await self._tell(loaded, durable)
         self._ring_worker(change)
         return _ack(act.id, _outcome.decode(change.outcome), durable)
@@ -284,6 +290,11 @@ class Conductor:
         self._cache.move_to_end(loaded.interview.id)
         if len(self._cache) > CACHE_MAX:
             self._cache.popitem(last=False)
+
+    def _remember_recorded(self, loaded: Loaded) -> None:
+        held, seq = self._cache.get(loaded.interview.id), loaded.interview.seq
+        if held is not None and held.epoch == loaded.epoch and held.recorded < seq:
+            self._remember(msgspec.structs.replace(held, recorded=seq))
 
     async def _see_recorded(self, loaded: Loaded, cursor: Cursor | None = None) -> Durable:
         """Who has been further than live is (Redis lost writes) makes us ask the record as well."""

@@ -36,6 +36,8 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     recorded: int
     fence: int = 0
     tab: str = ""
+    user: str = ""
+    """Whose it is."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -224,6 +226,11 @@ class Live:
             narrative=_narrative(_pairs(reply[7]), loaded.interview),
         )
 
+    async def owner(self, id: str) -> str | None:
+        """Whose interview it is; None when it is not live."""
+        user: Any = await self.redis.hget(keys_of(id).state, "user")
+        return None if user is None else user.decode()
+
     async def position(self, id: str) -> tuple[int, int, int] | None:
         """(epoch, what the record holds, newest fence): where sockets should be."""
         held: Any = await self.redis.hmget(keys_of(id).state, ["epoch", "recorded", "fence"])
@@ -269,6 +276,7 @@ class Live:
             "recorded": interview.seq,
             "fence": 0,
             "tab": "",
+            "user": loaded.user,
         }
         fields = [*_flat(head.items()), *_flat(fields_of(interview).items())]
         reply = await self._scripts["rebuild"](
@@ -357,6 +365,7 @@ def _loaded(fields: dict[bytes, bytes]) -> Loaded | None:
         recorded=int(fields[b"recorded"]),
         fence=int(fields[b"fence"]),
         tab=fields[b"tab"].decode(),
+        user=fields[b"user"].decode(),
     )
 
 

@@ -59,7 +59,9 @@ class Rebuilder:
             await asyncio.sleep(OTHERS_SECONDS)
             return
         interview, commands = await self._read(id)
-        installed = await self._live.rebuild(Loaded(interview=interview, epoch=epoch, recorded=interview.seq), commands)
+        installed = await self._live.rebuild(
+            Loaded(interview=interview, epoch=epoch, recorded=interview.seq, user=str(row.user_id)), commands
+        )
         self._metrics.rebuilds.inc()
         log.info("rebuilt", interview=id, epoch=epoch, seq=interview.seq, installed=installed)
 
@@ -71,6 +73,13 @@ class Rebuilder:
         events = [event for event in await record.read_events(self._engine, id) if event.seq <= row.recorded_seq]
         commands = [(e.command_id, (e.body_hash or b"") + (e.outcome or b"")) for e in events if e.command_id]
         return _fold(row, events), commands
+
+    async def owner(self, id: str) -> str:
+        """Whose interview it is. Raises NotThere."""
+        row = await interviews.read(self._engine, id)
+        if row is None:
+            raise NotThere(id)
+        return str(row.user_id)
 
     async def read(self, id: str) -> Interview:
         """The interview as the record holds it; nothing is installed. Raises NotThere."""

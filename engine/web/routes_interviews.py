@@ -19,7 +19,7 @@ from engine.live.tickets import TICKET_TTL_SECONDS, Ticket
 from engine.record import evaluations, interviews
 from engine.record.events import millis, read_events
 from engine.record.interviews import NotStartable, Row
-from engine.recorder import Lost, Parked
+from engine.recorder import Lost, NotThere, Parked
 from engine.web.auth import current_user
 from engine.web.bodies import located, path_id, path_word
 from engine.web.operations import operation, reply
@@ -40,6 +40,7 @@ TICKETS = Limit("interviews:ticket", 60, 60)
 COMMANDS = Limit("interviews:command", 60, 10)
 WRITERS = Limit("interviews:writer", 30, 60)
 
+NOT_YOURS = "There is no such interview for you."
 NOT_PLAYABLE = {
     "locked": "This question is locked.",
     "coming_soon": "This question is not ready yet.",
@@ -157,10 +158,11 @@ async def list_interviews(request: Request, query: Pages) -> InterviewPage:
 @operation("GET", "/v1/interviews/{id}", out=InterviewDetail)
 async def get_interview(request: Request) -> InterviewDetail:
     """One interview: where it stands, and its timeline."""
-    parts, row = parts_of(request), await _own(request)
-    id = str(row.id)
+    parts, id = parts_of(request), await _own(request)
     interview = await parts.conductor.view(id)
-    row = await interviews.read(parts.engine, id) or row
+    row = await interviews.read(parts.engine, id)
+    if row is None:
+        raise Problem(Kind.NOT_FOUND, NOT_YOURS)
     timeline = tuple(_moment(entry.body) for entry in await read_events(parts.engine, id))
     view = msgspec.structs.asdict(_view(row))
     return InterviewDetail(**view, snapshot=snapshot(interview), timeline=timeline)
@@ -169,12 +171,12 @@ async def get_interview(request: Request) -> InterviewDetail:
 @operation("POST", "/v1/interviews/{id}/ticket", body=TicketRequest, out=TicketGiven, limit=TICKETS)
 async def give_ticket(request: Request, body: TicketRequest) -> TicketGiven:
     """A ticket that opens one socket. Get a new one for each attempt."""
-    parts, user, row = parts_of(request), await current_user(request), await _own(request)
+    parts, user, id = parts_of(request), await current_user(request), await _own(request)
     if not parts.accepting():
         raise Problem(Kind.UNAVAILABLE, "This node is leaving; ask another.", retry_seconds=1)
     ticket = Ticket(
         user=str(user.user),
-        interview=str(row.id),
+        interview=id,
         role=body.role,
         origin=request.headers.get("origin", ""),
         login=str(user.login),
@@ -188,8 +190,8 @@ async def give_ticket(request: Request, body: TicketRequest) -> TicketGiven:
 @operation("POST", "/v1/interviews/{id}/writer", body=WriterRequest, out=WriterGiven, limit=WRITERS)
 async def take_writer(request: Request, body: WriterRequest) -> WriterGiven:
     """Take the pen without a socket: the fence goes with each command; whoever had the pen observes from now on."""
-    row = await _own(request)
-    return WriterGiven(fence=await parts_of(request).conductor.take_pen(str(row.id), body.tab))
+    id = await _own(request)
+    return WriterGiven(fence=await parts_of(request).conductor.take_pen(id, body.tab))
 
 
 @operation("POST", "/v1/interviews/{id}/commands", body=CommandBody, out=Ack, limit=COMMANDS,
@@ -199,13 +201,13 @@ async def perform_command(request: Request, body: CommandBody) -> Ack:
 
     The answer is the ack, after the record has it. Refusals carry the socket's codes.
     """
-    row = await _own(request)
+    id = await _own(request)
     try:
         frame = msgspec.convert({"t": body.t, "id": body.id, "d": body.d}, Command)
     except msgspec.ValidationError as error:
         raise Problem(Kind.BAD_BODY, errors=(located(error),)) from None
     try:
-        answer = await parts_of(request).conductor.handle(str(row.id), frame, body.fence)
+        answer = await parts_of(request).conductor.handle(id, frame, body.fence)
     except (StateReset, Lost):
         raise refused(Refuse.FENCED.frame(id=body.id, message="The fence is of a time that is over.")) from None
     except Parked:
@@ -219,20 +221,23 @@ async def perform_command(request: Request, body: CommandBody) -> Ack:
            also={202: ("It is not judged yet; this is what there is.", EvaluationView)})  # fmt: skip
 async def get_evaluation(request: Request) -> Response:
     """The result of the newest run, from the record; 404 before the submission."""
-    row = await _own(request)
-    view = await evaluations.read_view(parts_of(request).engine, row.id)
+    id = await _own(request)
+    view = await evaluations.read_view(parts_of(request).engine, UUID(id))
     if view is None:
         raise Problem(Kind.NOT_FOUND, "Nothing has been submitted yet.")
     return reply(view, 200 if view.state in ("completed", "failed") else 202)
 
 
-async def _own(request: Request) -> Row:
-    """The caller's interview. Others' get the same answer as one that does not exist."""
-    user = await current_user(request)
-    row = await interviews.read(parts_of(request).engine, str(path_id(request, "id")))
-    if row is None or row.user_id != user.user:
-        raise Problem(Kind.NOT_FOUND, "There is no such interview for you.")
-    return row
+async def _own(request: Request) -> str:
+    """The caller's interview, by its id. Others' get the same answer as one that does not exist."""
+    user, id = await current_user(request), str(path_id(request, "id"))
+    try:
+        owner = await parts_of(request).conductor.owner(id)
+    except NotThere:
+        owner = ""
+    if owner != str(user.user):
+        raise Problem(Kind.NOT_FOUND, NOT_YOURS)
+    return id
 
 
 def _view(row: Row) -> InterviewView:
