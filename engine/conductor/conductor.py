@@ -18,7 +18,8 @@ from engine.core.interview import Interview, due_at, evolve
 from engine.core.machine import Announce, Asked, ClockRan, Decided, Refused
 from engine.core.matcher import match
 from engine.live.fanout import Bell, Fanout
-from engine.live.store import Applied, Arrival, Change, Live, Loaded, Look, Miss, Seen
+from engine.live.store import Live
+from engine.live.values import Applied, Arrival, Change, Loaded, Look, Miss, Seen
 from engine.recorder import Lost, Recorder
 from engine.telemetry import Metrics, log
 from protocol import commands, events

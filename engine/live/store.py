@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from enum import Enum
 from importlib import resources
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
@@ -15,6 +13,7 @@ from engine.core.interview import Interview, due_at
 from engine.live.clock import SKEW_MS_MAX, Clock
 from engine.live.keys import PARTITIONS, keys_of, partition_tag
 from engine.live.state import UnknownFormat, fields_of, interview_of
+from engine.live.values import Applied, Arrival, Change, Entry, Loaded, Look, Miss, Seen
 from protocol.words import Fence
 
 FINISHED_TTL_MS = 24 * 3_600_000
@@ -26,95 +25,6 @@ REPLAY_BYTES_MAX = 262_144
 NARRATIVE_BYTES_MAX = 32_768
 DUE_AT_ONCE = 100
 SCRIPTS = ("commit", "recorded", "hello", "rebuild", "narrate")
-
-
-class Loaded(msgspec.Struct, frozen=True, kw_only=True):
-    """A live interview as it stood at event `interview.seq` of this epoch."""
-
-    interview: Interview
-    epoch: int
-    recorded: int
-    fence: int = 0
-    tab: str = ""
-    user: str = ""
-    """Whose it is."""
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """One event as committed: its bytes, and on a command's first event the command's id, hash and outcome."""
-
-    seq: int
-    body: bytes
-    command_id: str | None = None
-    body_hash: bytes | None = None
-    outcome: bytes | None = None
-
-
-class Miss(Enum):
-    """Why a commit did nothing."""
-
-    GONE = "gone"
-    STALE = "stale"
-    CLOCK = "clock"
-    FENCED = "fenced"
-    ID_REUSED = "id_reused"
-
-
-class Applied(msgspec.Struct, frozen=True):
-    """The commit took effect."""
-
-
-class Seen(msgspec.Struct, frozen=True):
-    """This command id took effect before, with this outcome."""
-
-    outcome: bytes
-    epoch: int
-    recorded: int
-
-
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One commit: the command by its id and hash, its events, and the interview before and after."""
-
-    before: Loaded
-    after: Interview
-    events: tuple[bytes, ...]
-    command_id: str
-    body_hash: bytes
-    outcome: bytes
-    fence: Fence | None
-    now: int
-    holds_from: int = 0
-    holds_until: int | None = None
-
-    def entries(self) -> tuple[Entry, ...]:
-        """The events as the stream holds them."""
-        first = self.before.interview.seq + 1
-        named = Entry(first, self.events[0], self.command_id, self.body_hash, self.outcome)
-        return (named, *(Entry(first + i, body) for i, body in enumerate(self.events[1:], 1)))
-
-
-class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an interview stands, and what became of one command id."""
-
-    epoch: int
-    head: int
-    recorded: int
-    fence: int
-    seen: bytes | None
-    """Hash and outcome, if the command took effect."""
-    now: int
-    """Redis's clock at that instant."""
-
-
-class Arrival(msgspec.Struct, frozen=True, kw_only=True):
-    """What hello found, all at one instant."""
-
-    loaded: Loaded
-    writes: bool
-    mode: Literal["noop", "replay", "snapshot"]
-    missed: tuple[bytes, ...]
-    outcomes: tuple[bytes, ...]
-    narrative: str = ""
 
 
 class Live:

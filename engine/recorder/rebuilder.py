@@ -7,7 +7,8 @@ import asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.core.interview import Interview, evolve
-from engine.live.store import Live, Loaded
+from engine.live.store import Live
+from engine.live.values import Loaded
 from engine.record import events as record
 from engine.record import interviews
 from engine.record.events import Recorded, millis

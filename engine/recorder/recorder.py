@@ -15,7 +15,8 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engine.live.store import Change, Entry, Live, Loaded
+from engine.live.store import Live
+from engine.live.values import Change, Entry, Loaded
 from engine.record import events as record
 from engine.record import interviews
 from engine.record.events import Batch, Recorded

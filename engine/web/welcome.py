@@ -6,7 +6,7 @@ import msgspec
 
 from engine.conductor import Greeting
 from engine.core.interview import GRACE_MS, snapshot
-from engine.live.store import Arrival
+from engine.live.values import Arrival
 from engine.settings import Settings
 from protocol import messages as m
 from protocol.views import Snapshot

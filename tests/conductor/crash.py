@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.conductor.conductor import _Act, _change, _hash, _reading
 from engine.core.machine import Decided, decide
-from engine.live.store import Applied, Change
+from engine.live.values import Applied, Change
 from protocol.messages import Command
 from tests.conductor.nodes import Candidate
 

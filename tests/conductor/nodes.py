@@ -15,7 +15,7 @@ from engine.core.draft import checksum
 from engine.core.interview import Interview
 from engine.core.pack import parse_pack
 from engine.live.fanout import News
-from engine.live.store import Loaded
+from engine.live.values import Loaded
 from engine.record import interviews
 from engine.record.events import driver, read_events
 from engine.settings import Settings

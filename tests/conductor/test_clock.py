@@ -12,7 +12,7 @@ from engine.conductor import deadlines
 from engine.core.interview import GRACE_MS, due_at
 from engine.live.clock import SKEW_MS_MAX, Clock
 from engine.live.keys import keys_of
-from engine.live.store import Applied, Miss
+from engine.live.values import Applied, Miss
 from protocol import events as e
 from protocol.codec import decode_event
 from tests.conductor.crash import change_of

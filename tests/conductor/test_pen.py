@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.conductor import StateReset
-from engine.live.store import Miss
+from engine.live.values import Miss
 from protocol.words import Fence
 from tests.conductor.nodes import Candidate, Nodes, ask, candidate, fresh_id, save, start
 
