@@ -322,7 +322,7 @@ class AuthExpiringBody(Value, frozen=True, kw_only=True):
 
 
 class AuthExpiring(Frame, tag="auth.expiring", frozen=True, kw_only=True):
-    """The sign-in this socket stands on ends soon: send `auth.refresh` with a new ticket."""
+    """The sign-in behind this socket ends soon: renew it, then send `auth.refresh` with a ticket of the new one."""
 
     d: AuthExpiringBody
 

@@ -672,7 +672,7 @@ export interface TimeBody {
   t2: number;
 }
 
-/** The sign-in this socket stands on ends soon: send `auth.refresh` with a new ticket. */
+/** The sign-in behind this socket ends soon: renew it, then send `auth.refresh` with a ticket of the new one. */
 export interface AuthExpiring {
   t: "auth.expiring";
   d: AuthExpiringBody;

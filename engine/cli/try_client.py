@@ -227,7 +227,7 @@ class Client:
             case m.Drain(d=drain):
                 self._leaving = asyncio.create_task(_leave(ws, drain.in_ms / 1000))
             case m.AuthExpiring():
-                ticket = await self._rest.ticket(self._interview)
+                ticket = await self._rest.fresh_ticket(self._interview)
                 await ws.send(codec.encode(m.AuthRefresh(d=m.AuthRefreshBody(ticket=ticket["ticket"]))).decode())
 
     def _follows(self, frame: m.EventFrame) -> bool:

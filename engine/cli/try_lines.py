@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -116,7 +115,7 @@ def field_of(name: str) -> Field | None:
     return found[0] if len(found) == 1 else None
 
 
-async def text_of(given: str, lines: Lines, read: Callable[[Path], str] = Path.read_text) -> str:
+async def text_of(given: str, lines: Lines) -> str:
     """The text that `set` names: @FILE, <<END and lines, or the words themselves. Raises Misread."""
     if given.startswith("<<"):
         end = given[2:].strip()
@@ -125,7 +124,7 @@ async def text_of(given: str, lines: Lines, read: Callable[[Path], str] = Path.r
         return await lines.until(end)
     if given.startswith("@"):
         try:
-            return read(Path(given[1:].strip()).expanduser())
+            return Path(given[1:].strip()).expanduser().read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise Misread(f"{given[1:]}: {getattr(error, 'strerror', None) or 'is not a text file'}.") from None
     return given

@@ -118,6 +118,11 @@ class Rest:
         ticket: dict[str, Any] = await self.call("POST", f"/v1/interviews/{interview}/ticket", {})
         return ticket
 
+    async def fresh_ticket(self, interview: str) -> dict[str, Any]:
+        """A ticket that stands on a renewed sign-in: a socket lives no longer than the access token behind it."""
+        await self._renew()
+        return await self.ticket(interview)
+
     async def _mails(self, email: str) -> list[dict[str, Any]]:
         mails = await self.call("GET", "/dev/mailbox.json")
         return [mail for mail in mails if mail["to"].lower() == email.lower()]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import asyncpg
+import pytest
 
 from tests.stack import ROOT, Stack
 
@@ -107,18 +108,23 @@ async def test_what_was_piped_is_what_is_stored(stack: Stack, postgres: asyncpg.
     assert [json.loads(row["body"]) for row in bodies] == [frame for frame in frames if "ts" in frame]
 
 
-async def test_it_goes_on_with_another_node_when_its_own_is_killed(stack: Stack) -> None:
+@pytest.mark.parametrize("end", ["kill", "drain"])
+async def test_it_goes_on_with_another_node_when_its_own_is_gone(stack: Stack, end: str) -> None:
     nodes = [part for node in stack.nodes for part in ("--url", node.url)]
-    async with trying(*nodes, "--email", "moved@example.com", "--mailbox", "--question", SLUG) as process:
+    async with trying(*nodes, "--email", f"{end}@example.com", "--mailbox", "--question", SLUG) as process:
         assert process.stdin and process.stdout
         process.stdin.write(b"set functional_req before\n")
         while b"Saved: revision 1" not in (line := await process.stdout.readline()):
             assert line, "it ended"
-        stack.nodes[0].kill()
+        if end == "kill":
+            stack.nodes[0].kill()
+        else:
+            assert await stack.nodes[0].stop() == 0
         rest = b"proceed\nset code after\nsubmit\nwait evaluation\nshow code\n"
         out, err = await process.communicate(rest)
     assert process.returncode == 0, (out, err)
     assert out.count(b"connected: ") == 1, "it came back once"
+    assert (b"this node goes" in out) == (end == "drain")
     assert out.count(b"Saved: revision 2") == 1
     assert out.endswith(b"after\n")
 
