@@ -34,7 +34,7 @@ class Granted(NamedTuple):
 
 async def admit(ws: WebSocket, redis: Redis, origins: frozenset[str]) -> Granted | Denied:
     """Check an upgrade. A ticket that gets this far is used up, whatever comes of it."""
-    if ws.url.query:
+    if ws.scope["query_string"]:
         return Denied(BAD_REQUEST, "query_refused", "Nothing goes into the URL of a socket; tickets least of all.")
     offered: list[str] = ws.scope["subprotocols"]
     subprotocol = next((name for name in offered if name in ENCODINGS), None)

@@ -40,6 +40,10 @@ class Wire(WebSocketsSansIOProtocol):
             if self.close_sent and self.transport.is_closing():
                 return  # ended by the piece before
             super().data_received(data[start : start + PIECE_BYTES])
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            # Too large to be read as an upgrade; the answer is made, and uvicorn would not send it.
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
 
     def handle_ping(self) -> None:
         self._count()

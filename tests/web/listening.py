@@ -59,13 +59,13 @@ class Person:
         ticket: str = answer.json()["ticket"]
         return ticket
 
-    async def own_ticket(self, interview: str, role: Role = "writer", seconds: float = 900) -> str:
+    async def own_ticket(self, interview: str, role: Role = "writer", seconds: float = 900, origin: str = "") -> str:
         """A ticket as the route gives it, past its limit; the login behind it ends in `seconds`."""
         made = Ticket(
             user=str(self.access.user),
             interview=interview,
             role=role,
-            origin="",
+            origin=origin,
             login=str(self.access.login),
             expires_at=round((time.time() + seconds) * 1000),
         )
