@@ -111,7 +111,7 @@ class Conductor:
         assert not isinstance(body, events.DraftSaved)
         said = Announce(body)  # type: ignore[arg-type]
         reply = await self._perform(_Act(str(interview), command_id, _hash(body), lambda _: said))
-        return isinstance(reply, Ack)
+        return isinstance(reply, Ack) and not reply.dup
 
     async def narrate(self, interview: UUID | str, run: int, attempt: int, offset: int, text: str) -> None:
         """A piece of the narrative, from byte `offset`; rings."""

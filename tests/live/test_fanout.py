@@ -1,0 +1,208 @@
+"""Every event once and in order to every socket, whatever happens to doorbells."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from engine.live.fanout import Bell, Fanout
+from engine.live.keys import keys_of
+from engine.record import events as record
+from engine.record.events import Batch, Recorded
+from engine.wiring import Backbone
+from protocol.codec import decode_event
+from tests.conductor.crash import commit_and_die
+from tests.conductor.nodes import Candidate, Listener, Nodes, ask, candidate, save
+from tests.until import until
+
+
+async def silently(tab: Candidate, text: str) -> None:
+    """Commit and record, and lose the doorbell."""
+    change = await commit_and_die(tab, save((await tab.state()).draft.rev, text))
+    entries = tuple(Recorded(e.seq, e.body, e.command_id, e.body_hash, e.outcome) for e in change.entries())
+    batch = Batch(epoch=change.before.epoch, interview=change.after, entries=entries)
+    assert await record.write(tab.node.engine, [batch])
+    keys, redis = keys_of(tab.interview), tab.node.redis
+    await redis.hset(keys.state, "recorded", change.after.seq)
+    await redis.zrem(keys.dirty, tab.interview)
+
+
+async def ring(node: Backbone, tab: Candidate, *numbers: object) -> None:
+    """Publish a doorbell by hand."""
+    await node.redis.publish(keys_of(tab.interview).bell, " ".join(map(str, numbers)))
+
+
+def heard(watcher: Listener) -> list[int]:
+    return [decode_event(data).s for data in watcher.events]
+
+
+async def test_both_nodes_hear_every_event(nodes: Nodes) -> None:
+    first, second = await nodes.two()
+    tab = await candidate(first)
+    watchers = [Listener(), Listener(), Listener()]
+    for watcher, node in zip(watchers, (first, second, second), strict=True):
+        await watcher.join(node, tab.interview)
+    for rev in range(10):
+        await tab.does(save(rev, str(rev)))
+    for watcher in watchers:
+        await until(lambda watcher=watcher: watcher.position == 10)  # type: ignore[misc]
+        assert watcher.events == await tab.recorded()
+
+
+async def test_a_commands_events_are_queued_before_its_ack(nodes: Nodes) -> None:
+    tab = await candidate(nodes.first)
+    watcher = Listener()
+    await watcher.join(nodes.first, tab.interview)
+    ack = await tab.does(ask())
+    assert watcher.position == ack.s
+
+
+async def test_a_lost_doorbell_costs_at_most_a_beat(nodes: Nodes) -> None:
+    first, second = await nodes.two()
+    tab = await candidate(first)
+    watcher = Listener()
+    await watcher.join(second, tab.interview)
+    for text in "abc":
+        await silently(tab, text)
+    assert watcher.position == 0
+    await second.fanout.ring_again(tab.interview)
+    assert heard(watcher) == [1, 2, 3]
+
+
+async def test_the_next_doorbell_makes_up_for_those_that_were_lost(nodes: Nodes) -> None:
+    first, second = await nodes.two()
+    tab = await candidate(first)
+    watcher = Listener()
+    await watcher.join(second, tab.interview)
+    await silently(tab, "a")
+    await silently(tab, "b")
+    await tab.does(save(2, "c"))
+    await until(lambda: heard(watcher) == [1, 2, 3])
+
+
+async def test_doorbells_out_of_order_and_twice_repeat_nothing(nodes: Nodes) -> None:
+    tab = await candidate(nodes.first)
+    watcher = Listener()
+    epoch = (await watcher.join(nodes.first, tab.interview)).arrival.loaded.epoch
+    for text in "abcd":
+        await silently(tab, text)
+    for told in (2, 1, 2, 4, 3, 4, 1, 4):
+        await ring(nodes.first, tab, epoch, told, told, 1)
+    await until(lambda: len(watcher.news) >= 8)
+    assert heard(watcher) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("garbled", [(), ("x",), (1,), (1, 2, 3), (1, 2, 3, 4, 5), ("1.5", 2, 3, 4), ("\0",)])
+async def test_a_doorbell_nobody_can_read_is_a_doorbell(nodes: Nodes, garbled: tuple[object, ...]) -> None:
+    tab = await candidate(nodes.first)
+    watcher = Listener()
+    await watcher.join(nodes.first, tab.interview)
+    await silently(tab, "a")
+    await ring(nodes.first, tab, *garbled)
+    await until(lambda: heard(watcher) == [1])
+
+
+async def test_a_doorbell_for_what_is_not_there_invents_nothing(nodes: Nodes) -> None:
+    tab = await candidate(nodes.first)
+    watcher = Listener()
+    epoch = (await watcher.join(nodes.first, tab.interview)).arrival.loaded.epoch
+    await ring(nodes.first, tab, epoch, 99, 99, 1)
+    await until(lambda: watcher.news)
+    await tab.does(ask())
+    await until(lambda: heard(watcher) == [1])
+
+
+async def test_the_subscription_killed_again_and_again_loses_no_event(nodes: Nodes) -> None:
+    first, second = await nodes.two()
+    tab = await candidate(first)
+    watcher = Listener()
+    await watcher.join(second, tab.interview)
+    for rev in range(12):
+        if rev % 3 == 0:
+            await first.redis.client_kill_filter(_type="pubsub")
+        await tab.does(save(rev, str(rev)))
+    await until(lambda: watcher.position == 12)
+    assert heard(watcher) == list(range(1, 13))
+    newcomer = Listener()
+    await newcomer.join(second, tab.interview)
+    await tab.does(save(12, "after"))
+    await until(lambda: newcomer.position == 13)
+
+
+async def test_who_joins_while_events_come_gets_each_exactly_once(nodes: Nodes) -> None:
+    first, second = await nodes.two()
+    tab = await candidate(first)
+    watchers = [Listener() for _ in range(12)]
+
+    async def write() -> None:
+        for rev in range(40):
+            await tab.does(save(rev, str(rev)))
+
+    writing = asyncio.create_task(write())
+    for i, watcher in enumerate(watchers):
+        await watcher.join((first, second)[i % 2], tab.interview)
+    await writing
+    for watcher in watchers:
+        await until(lambda watcher=watcher: watcher.position == 40)  # type: ignore[misc]
+        assert watcher.events == (await tab.recorded())[40 - len(watcher.events) :]
+
+
+async def test_leaving_and_coming_while_others_do_leaves_nobody_deaf(nodes: Nodes) -> None:
+    first, second = await nodes.two()
+    tab = await candidate(first)
+
+    async def visit(times: int) -> Listener:
+        for _ in range(times):
+            passing = Listener()
+            await passing.join(second, tab.interview)
+            await second.fanout.leave(tab.interview, passing)
+        staying = Listener()
+        await staying.join(second, tab.interview)
+        return staying
+
+    staying = await asyncio.gather(*(visit(times) for times in range(6)))
+    await tab.does(ask())
+    for watcher in staying:
+        await until(lambda watcher=watcher: watcher.position == 1)  # type: ignore[misc]
+
+
+async def test_who_left_hears_nothing_more(nodes: Nodes) -> None:
+    tab = await candidate(nodes.first)
+    gone, staying = Listener(), Listener()
+    for watcher in (gone, staying):
+        await watcher.join(nodes.first, tab.interview)
+    await nodes.first.fanout.leave(tab.interview, gone)
+    await nodes.first.fanout.leave(tab.interview, gone)
+    await tab.does(ask())
+    assert (gone.position, staying.position) == (0, 1)
+
+
+async def test_a_doorbell_that_rings_before_hello_is_not_forgotten(nodes: Nodes) -> None:
+    """It rang between joining and hello, which then read an older state: as a slow hello does."""
+    tab = await candidate(nodes.first)
+    watcher, fanout = Listener(), nodes.first.fanout
+    topic = await fanout.join(tab.interview, watcher)
+    epoch = (await tab.loaded()).epoch
+    await silently(tab, "a")
+    await fanout.ring(tab.interview, Bell(epoch, 1, 1, 1))
+    assert watcher.position == 0
+    await fanout.start(topic, epoch, 0)
+    assert heard(watcher) == [1]
+
+
+async def test_events_that_are_gone_mean_a_new_beginning_not_a_gap(nodes: Nodes) -> None:
+    tab = await candidate(nodes.first)
+    watcher = Listener()
+    await watcher.join(nodes.first, tab.interview)
+    for text in "abc":
+        await silently(tab, text)
+    await nodes.first.redis.xtrim(keys_of(tab.interview).events, minid="3-0", approximate=False)
+    await nodes.first.fanout.ring_again(tab.interview)
+    assert watcher.events == [] and watcher.news[-1].reset
+
+
+async def test_nobody_hears_of_an_interview_without_listeners(nodes: Nodes) -> None:
+    fanout: Fanout = nodes.first.fanout
+    await fanout.ring("7e57ab1e-0000-4000-8000-00000000dead", Bell(1, 1, 1, 1))
+    await fanout.leave("7e57ab1e-0000-4000-8000-00000000dead", Listener())
