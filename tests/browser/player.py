@@ -90,6 +90,10 @@ class Player:
         """Wait until the bar names this phase."""
         await expect(self.page.locator(".steps [aria-current=step]")).to_have_text(name)
 
+    async def take_the_pen(self) -> None:
+        await self.page.bring_to_front()  # browsers are slow with tabs that nobody looks at
+        await self.page.get_by_role("button", name="Take the pen").click()
+
     def text(self, name: str) -> Locator:
         """A section's editor."""
         return self.page.get_by_role("textbox", name=name, exact=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from typing import Literal
 
 import pytest
-from playwright.async_api import Browser, ViewportSize, expect
+from playwright.async_api import Browser, ViewportSize, WebSocketRoute, expect
 
 from tests.browser.conftest import Site
 from tests.browser.player import Player
@@ -38,12 +38,56 @@ async def test_two_tabs_one_writes_the_other_watches_and_takes_the_pen(playing: 
     both = "Garage: from the first tab\nFloor: from the second"
     await expect(first.text("Entities")).to_have_value(both)
 
-    await first.page.get_by_role("button", name="Take the pen").click()
+    await first.take_the_pen()
     await expect(banner).to_be_hidden()
     await expect(second.page.locator(".notices")).to_contain_text("Another tab has the pen.")
     await first.write("Entities", "\nSpot: from the first again")
     await first.saved()
     await expect(second.text("Entities")).to_have_value(both + "\nSpot: from the first again")
+
+
+async def test_two_tabs_changed_the_same_section_both_texts_are_kept(player: Player) -> None:
+    first, through = player, asyncio.Event()
+    through.set()
+    await first.page.route_web_socket("**/v1/socket", lambda route: forward(route, through))
+    await first.sign_in()
+    await first.start()
+    await first.proceed()
+    second = await first.another_tab()
+    await first.take_the_pen()
+    await expect(first.text("Functional requirements")).to_be_editable()
+
+    through.clear()  # what the first tab saves is on its way for very long
+    await first.write("Functional requirements", "typed in the first tab")
+    await second.take_the_pen()
+    await second.write("Functional requirements", "typed in the second tab")
+    await second.saved()
+    await first.saved("Changed elsewhere")
+    through.set()
+
+    await expect(first.text("Functional requirements")).to_have_value("typed in the first tab")
+    await first.page.get_by_text("The other text").click()
+    await expect(first.page.locator(".choice pre")).to_have_text("typed in the second tab")
+    await first.take_the_pen()
+    await first.page.get_by_role("button", name="Keep mine").click()
+    await first.saved()
+    await expect(second.text("Functional requirements")).to_have_value("typed in the first tab")
+
+
+async def forward(route: WebSocketRoute, through: asyncio.Event) -> None:
+    """A socket that lets the page's frames through when it may; the engine's always."""
+    server = route.connect_to_server()
+    frames: asyncio.Queue[str | bytes] = asyncio.Queue()
+    route.on_message(frames.put_nowait)
+
+    async def pass_on() -> None:
+        while True:
+            frame = await frames.get()
+            await through.wait()
+            server.send(frame)
+
+    passing = asyncio.create_task(pass_on())
+    route.on_close(lambda code, reason: passing.cancel())
 
 
 async def test_a_reload_while_the_network_is_away_loses_nothing(playing: Player, site: Site) -> None:
@@ -109,9 +153,8 @@ async def by_keyboard_to_design(player: Player) -> None:
     await player.phase("Design")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_on_a_phone_nothing_sticks_out(chromium: Browser, site: Site, scheme: Literal["light", "dark"]) -> None:
-    context = await chromium.new_context(base_url=site.front.url, viewport=PHONE, color_scheme=scheme)
+async def test_on_a_phone_nothing_sticks_out(chromium: Browser, site: Site) -> None:
+    context = await chromium.new_context(base_url=site.front.url, viewport=PHONE, color_scheme="dark")
     player = Player(await context.new_page(), site.stack)
     page = player.page
     await page.goto("/#/")

@@ -1,6 +1,6 @@
 // Clarifying: questions in free text, answers with what they were taken to be about.
 
-import { h, problem, put, say } from "./dom.js";
+import { h, nodesOf, problem, put, say, sync } from "./dom.js";
 
 export function chatPanel(client, question) {
   const log = h("ol", { class: "log", role: "log", "aria-label": "Questions and answers", tabindex: "0" });
@@ -12,7 +12,10 @@ export function chatPanel(client, question) {
   const send = h("button", { class: "primary" }, "Ask");
   const form = h("form", { onsubmit: submit }, h("label", { for: "ask" }, "Ask what is left open"), input, h("div", { class: "row between" }, used, send));
   const waiting = new Map(); // texts on their way: not yet events
-  let drawn = null;
+  const mine = nodesOf((text) => h("li", { class: "mine" }, h("p", {}, text)));
+  const sending = nodesOf((text) => h("li", { class: "mine sending" }, h("p", {}, text)));
+  const answer = nodesOf((one, open) => answerOf(one, open, settle));
+  const empty = h("li", { class: "quiet small" });
 
   async function submit(event) {
     event.preventDefault();
@@ -22,7 +25,7 @@ export function chatPanel(client, question) {
     waiting.set(key, text);
     input.value = "";
     put(said);
-    draw();
+    update();
     try {
       await client.ask(text);
     } catch (error) {
@@ -30,8 +33,14 @@ export function chatPanel(client, question) {
       input.value ||= text;
     }
     waiting.delete(key);
-    draw();
-    input.focus();
+    update();
+    back();
+  }
+
+  /** To the next question, unless the user has gone elsewhere meanwhile. */
+  function back() {
+    const at = document.activeElement;
+    if (at === document.body || log.contains(at) || form.contains(at)) input.focus();
   }
 
   function keys(event) {
@@ -45,44 +54,41 @@ export function chatPanel(client, question) {
     put(said);
     try {
       await client[how](ref);
-      input.focus();
+      back();
     } catch (error) {
       put(said, problem(error));
     }
   };
 
-  function draw() {
-    const open = client.view.phase === "clarifying";
-    const items = client.view.clarifications.flatMap((one, i, all) => entry(one, all[i - 1], open, settle));
-    const sending = [...waiting.values()].map((text) => h("li", { class: "mine sending" }, h("p", {}, text)));
-    const none = items.length + sending.length === 0;
-    const hint = open ? "Ask about scope, scale, limits, and what matters most. The same question gets the same answer for everyone." : "Nothing was asked.";
-    put(log, none ? h("li", { class: "quiet small" }, hint) : [...items, ...sending]);
-    log.scrollTop = log.scrollHeight;
-    form.hidden = !open;
-    say(used, usage(client.view.clarifications, question.max_questions));
-  }
-
   function update() {
     const { clarifications, phase } = client.view;
-    if (drawn === clarifications && draw.phase === phase) return;
-    drawn = clarifications;
-    draw.phase = phase;
-    draw();
+    const open = phase === "clarifying";
+    const nodes = clarifications.flatMap((one, i) => [
+      ...(follows(one, clarifications[i - 1]) ? [] : [mine(one.ref, one.text)]),
+      answer(one.ref, one, open),
+    ]);
+    for (const [key, text] of waiting) nodes.push(sending(key, text));
+    const more = nodes.at(-1) && nodes.at(-1) !== log.lastElementChild;
+    say(empty, open ? HINT : "Nothing was asked.");
+    sync(log, nodes.length ? nodes : [empty]);
+    if (more) log.scrollTop = log.scrollHeight;
+    form.hidden = !open;
+    say(used, usage(clarifications, question.max_questions));
   }
 
   return { node: h("div", { class: "chat" }, log, said, form), update };
 }
 
+const HINT = "Ask about scope, scale, limits, and what matters most. The same question gets the same answer for everyone.";
+
 const counts = (one) => one.kind === "answered" && one.state !== "refunded";
 const usage = (all, max) => `${all.filter(counts).length} of ${max} answers used`;
 
-/** One question and what came of it. A confirmed "did you mean" and its answer stand together. */
-function entry(one, before, open, settle) {
-  const follows = before?.kind === "confirm" && before.state === "confirmed" && before.text === one.text;
-  const mine = follows ? [] : [h("li", { class: "mine" }, h("p", {}, one.text))];
-  return [...mine, h("li", { class: `theirs ${one.kind} ${one.state}` }, about(one), h("p", {}, one.response), actions(one, open, settle))];
-}
+/** A confirmed "did you mean" and its answer stand together, under the one question. */
+const follows = (one, before) => before?.kind === "confirm" && before.state === "confirmed" && before.text === one.text;
+
+const answerOf = (one, open, settle) =>
+  h("li", { class: `theirs ${one.kind} ${one.state}` }, about(one), h("p", {}, one.response), actions(one, open, settle));
 
 function about({ kind, label, remaining, state }) {
   const left = kind === "answered" && remaining !== null ? ` · ${remaining} left` : "";

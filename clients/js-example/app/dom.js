@@ -36,6 +36,25 @@ export function put(node, ...children) {
   return node;
 }
 
+/** Make `nodes` the children of `parent`, without touching those that are there: focus stays, and nothing is told twice. */
+export function sync(parent, nodes) {
+  const wanted = new Set(nodes);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  nodes.forEach((node, i) => parent.children[i] === node || parent.insertBefore(node, parent.children[i] ?? null));
+}
+
+/** Remembers the node made of each value, as long as the value is the same one. */
+export function nodesOf(make) {
+  const made = new Map();
+  return (key, value, ...rest) => {
+    const before = made.get(key);
+    if (before?.value === value && before.rest.every((one, i) => one === rest[i])) return before.node;
+    const node = make(value, ...rest);
+    made.set(key, { value, rest, node });
+    return node;
+  };
+}
+
 /** Set a node's text, if it is another: screen readers are told of each change. */
 export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;

@@ -45,7 +45,7 @@ function editor(client, question, field) {
   const name = label(field, question.sections);
   const dot = h("span", { class: "dot", "aria-hidden": "true" });
   const tab = h("button", { type: "button", role: "tab", id: `tab-${field}`, "aria-controls": `panel-${field}` }, dot, name);
-  const state = h("span", { class: "state", role: "status" });
+  const state = h("span", { class: "state" });
   const choice = h("div", { class: "choice" });
   const area = h("textarea", {
     id: `text-${field}`, "aria-label": name, "aria-describedby": `hint-${field}`, spellcheck: field === "code" ? "false" : "true",

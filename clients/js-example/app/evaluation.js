@@ -1,7 +1,7 @@
 // The result, as it comes in: each criterion with its verdicts and quotes, the total, what to do better.
 
 import { radar, ring } from "./chart.js";
-import { announce, h, problem, put } from "./dom.js";
+import { announce, h, nodesOf, problem, put, sync } from "./dom.js";
 import { handedIn } from "./handed_in.js";
 import { date, label, number, words } from "./format.js";
 
@@ -18,17 +18,23 @@ export function evaluationPanel({ sections, retry }) {
   const parts = Object.fromEntries(
     ["head", "remarks", "criteria", "narrative", "receipt"].map((name) => [name, h("div", { class: `result-${name}` })]),
   );
-  const node = h("div", { class: "result" }, parts.head, parts.remarks, parts.narrative, parts.criteria, texts.node, parts.receipt);
+  const node = h("div", { class: "result", tabindex: "-1" }, parts.head, parts.remarks, parts.narrative, parts.criteria, texts.node, parts.receipt);
+  const list = h("ol", { class: "criteria" });
+  const waits = nodesOf((criterion, state) => waiting(criterion, state));
+  const landed = nodesOf((result) => judgedCriterion(result, sections, texts.find));
+  put(parts.criteria, h("h2", {}, "Criteria"), list);
+  parts.criteria.hidden = true;
   let drawn = null;
   let told = 0;
 
   function update({ evaluation, submission, fields }) {
     texts.update(fields);
     if (!evaluation || evaluation === drawn) return;
-    const opened = new Set([...parts.criteria.querySelectorAll("details[open]")].map((one) => one.id));
     drawn = evaluation;
     put(parts.head, head(evaluation, submission, retry));
-    put(parts.criteria, h("h2", {}, "Criteria"), h("ol", { class: "criteria" }, ...criteria(evaluation, sections, texts.find, opened)));
+    const all = ordered(evaluation);
+    parts.criteria.hidden = all.length === 0;
+    sync(list, all.map((one) => (one.result ? landed(one.id, one.result) : waits(one.id, one.named, evaluation.state))));
     put(parts.remarks, evaluation.result && remarks(evaluation.result));
     put(parts.narrative, narrative(evaluation));
     put(parts.receipt, evaluation.result && receipt(evaluation.result.receipt));
@@ -45,11 +51,11 @@ export function evaluationPanel({ sections, retry }) {
   return { node, update };
 }
 
-/** All criteria in their order, those not judged yet among them: [{id, name, weight, verdict or null}]. */
+/** All criteria in their order, those not judged yet among them: [{id, name, named, result or null}]. */
 function ordered({ criteria, judged }) {
   const landed = new Map(judged.map((one) => [one.id, one]));
   const names = [...criteria, ...judged.filter((one) => !criteria.some(({ id }) => id === one.id))];
-  return names.map(({ id, name, weight }) => ({ id, name, weight, result: landed.get(id) ?? null }));
+  return names.map((named) => ({ id: named.id, name: named.name, named, result: landed.get(named.id) ?? null }));
 }
 
 function head(evaluation, submission, retry) {
@@ -95,24 +101,23 @@ function again(retry) {
   return h("p", {}, h("button", { type: "button", class: "primary", onclick: ask }, "Judge it again"), said);
 }
 
-function criteria(evaluation, sections, find, opened) {
-  return ordered(evaluation).map(({ id, name, weight, result }) => {
-    const key = `criterion-${id}`;
-    if (!result) {
-      const text = evaluation.state === "failed" ? "not judged" : "being judged …";
-      return h("li", { class: "card criterion waiting" }, h("h3", {}, name), h("p", { class: "quiet small" }, `Weight ${number(weight)} · ${text}`), h("div", { class: "meter" }));
-    }
-    const meter = h("div", { class: "meter" }, h("div", { class: level(result.score) }));
-    meter.firstChild.style.width = `${Math.round(result.score * 100)}%`;
-    return h(
-      "li",
-      { class: "card criterion", "data-criterion": id },
-      h("div", { class: "row between" }, h("h3", {}, name), h("b", {}, `${number(result.points)} / ${number(result.points_max)}`)),
-      h("p", { class: "quiet small" }, `Weight ${number(weight)}`),
-      meter,
-      h("details", { id: key, open: opened.has(key) }, h("summary", {}, counts(result.verdicts)), h("ul", { class: "verdicts" }, ...result.verdicts.map((one) => verdict(one, sections, find)))),
-    );
-  });
+function waiting({ name, weight }, state) {
+  const text = state === "failed" ? "not judged" : "being judged …";
+  return h("li", { class: "card criterion waiting" },
+    h("h3", {}, name), h("p", { class: "quiet small" }, `Weight ${number(weight)} · ${text}`), h("div", { class: "meter" }));
+}
+
+function judgedCriterion({ id, name, weight, points, points_max, score, verdicts }, sections, find) {
+  const meter = h("div", { class: "meter" }, h("div", { class: level(score) }));
+  meter.firstChild.style.width = `${Math.round(score * 100)}%`;
+  return h(
+    "li",
+    { class: "card criterion", "data-criterion": id },
+    h("div", { class: "row between" }, h("h3", {}, name), h("b", {}, `${number(points)} / ${number(points_max)}`)),
+    h("p", { class: "quiet small" }, `Weight ${number(weight)}`),
+    meter,
+    h("details", {}, h("summary", {}, counts(verdicts)), h("ul", { class: "verdicts" }, ...verdicts.map((one) => verdict(one, sections, find)))),
+  );
 }
 
 const level = (score) => (score >= 0.67 ? "high" : score >= 0.34 ? "middle" : "low");

@@ -4,7 +4,7 @@ import { InterviewClient } from "../client/index.js";
 import { evaluation, interview, question, ticket } from "./api.js";
 import { interviewBar } from "./bar.js";
 import { chatPanel } from "./chat.js";
-import { confirmed, h, problem, put } from "./dom.js";
+import { confirmed, h, problem, put, say } from "./dom.js";
 import { editorPanel } from "./editors.js";
 import { evaluationPanel } from "./evaluation.js";
 import { label } from "./format.js";
@@ -36,7 +36,7 @@ function livePage(found, asked) {
   const body = h("div", { class: "interview" }, h("p", { class: "quiet wait" }, "Connecting …"));
   const said = h("div", {});
   const bar = interviewBar(client, found.title, { proceed: () => attempt(proceed), submit: () => attempt(submit) });
-  const parts = { notices: notices(client), chat: null, editors: null, result: null };
+  const parts = { notices: notices(client), chat: null, editors: null, side: null, result: null };
   const node = h("div", {}, bar.node, parts.notices.node, said, body);
   let showing = null;
 
@@ -48,29 +48,23 @@ function livePage(found, asked) {
     parts.result?.update({ evaluation: view.evaluation, submission: view.submission, fields: client.draft.stored });
   }
 
+  /** Nothing is moved that may have the focus: a clock that ends clarifying must not stop anybody's typing. */
   function rebuild(phase) {
     showing = phase;
+    body.dataset.phase = phase;
     put(said);
-    parts.chat ??= chatPanel(client, asked);
-    parts.editors ??= editorPanel(client, asked);
-    parts.editors.phase();
     if (phase === "submitted") {
       parts.result = evaluationPanel({ sections: asked.sections, retry: () => client.retry() });
       put(body, parts.result.node);
-    } else {
-      put(body, side(phase), parts.editors.node);
+      parts.result.node.focus({ preventScroll: true });
+    } else if (!parts.editors) {
+      parts.chat = chatPanel(client, asked);
+      parts.editors = editorPanel(client, asked);
+      parts.side = side(asked, parts.chat.node);
+      put(body, parts.side.node, parts.editors.node);
     }
-    body.dataset.phase = phase;
-  }
-
-  /** Beside the editors: what is asked, and what was answered. Folded on a phone while designing. */
-  function side(phase) {
-    const narrow = matchMedia("(max-width: 60rem)").matches;
-    const statement = h("details", { class: "card", open: !narrow || phase === "clarifying" },
-      h("summary", {}, "The question"), h("div", { class: "statement" }, ...paragraphs(asked.statement)));
-    const chat = h("details", { class: "card chat-card", open: !narrow || phase === "clarifying" },
-      h("summary", {}, phase === "clarifying" ? "Clarify" : "What was clarified"), parts.chat.node);
-    return h("aside", { class: "side", "aria-label": "Question and answers" }, statement, chat);
+    parts.side?.phase(phase);
+    parts.editors?.phase();
   }
 
   async function proceed() {
@@ -104,6 +98,20 @@ function livePage(found, asked) {
   client.connect().then(show, (error) => put(body, problem(error)));
   const leave = () => (stop(), client.close());
   return { title: found.title, node, leave };
+}
+
+/** Beside the editors: what is asked, and what was answered. Folded on a phone while designing. */
+function side(asked, chat) {
+  const statement = h("details", { class: "card" },
+    h("summary", {}, "The question"), h("div", { class: "statement" }, ...paragraphs(asked.statement)));
+  const title = h("summary", {});
+  const clarified = h("details", { class: "card chat-card" }, title, chat);
+  const node = h("aside", { class: "side", "aria-label": "Question and answers" }, statement, clarified);
+  const phase = (name) => {
+    statement.open = clarified.open = name === "clarifying" || matchMedia("(min-width: 60.01rem)").matches;
+    say(title, name === "clarifying" ? "Clarify" : "What was clarified");
+  };
+  return { node, phase };
 }
 
 /** Listen to the client and to the browser; returns what undoes it. */

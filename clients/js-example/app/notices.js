@@ -35,10 +35,11 @@ function why(client, slow, unkept) {
 }
 
 const take = (client) => h("button", { type: "button", class: "primary", onclick: () => client.take() }, "Take the pen");
+const signIn = () => h("a", { class: "button", href: `#/sign-in?to=${encodeURIComponent(location.hash.slice(1))}` }, "Sign in");
 const reload = () => h("button", { type: "button", onclick: () => location.reload() }, "Reload");
 
 const NOTICES = {
-  stopped: (client) => h("div", { class: "notice bad" }, h("p", {}, client.status.reason), reload()),
+  stopped: (client) => h("div", { class: "notice bad" }, h("p", {}, client.status.reason), client.status.code === 4501 ? signIn() : reload()),
   over: () => h("div", { class: "notice" }, h("p", {}, "Time is up. What was saved is being handed in.")),
   observer: (client) =>
     h("div", { class: "notice" }, h("p", {}, h("b", {}, "Another tab has the pen."), " You see here what it saves, as it is saved."), take(client)),

@@ -2,6 +2,7 @@
 
 import { Refused } from "./commands.js";
 import { Session } from "./session.js";
+import { clean } from "./text.js";
 import { REQUIREMENT_FIELDS } from "./words.js";
 
 const SUBMITS_MAX = 3;
@@ -57,7 +58,7 @@ export class InterviewClient extends Session {
 
   /** A clarifying question. Resolves with the ack; its answers come before that, as events. Rejects with Refused. */
   ask(text) {
-    return this.command("clarify.ask", { text });
+    return this.command("clarify.ask", { text: clean(text) });
   }
 
   /** Yes to "did you mean ...?". `ref` is the answer's. */
