@@ -167,11 +167,14 @@ async def test_the_script_holds_a_decision_to_its_instants(nodes: Nodes) -> None
 
 async def test_nobody_gets_less_time_because_a_node_is_ahead(nodes: Nodes) -> None:
     tab = await candidate(nodes.first)
-    nodes.until((await tab.state()).deadline_at - 5_000)
     clock = nodes.first.live.clock
+    nodes.until((await tab.state()).deadline_at - 5_000)
     clock.learn(clock.now() + 60_000)
     await tab.does(ask())
     await tab.does(proceed())
+    nodes.until((await tab.state()).deadline_at - 5_000)
+    clock.learn(clock.now() + 60_000)
+    assert not (await tab.does(save(0, "in time", field="code"))).late
 
 
 async def test_nobody_gets_more_time_because_a_node_is_behind(nodes: Nodes) -> None:
