@@ -2,18 +2,23 @@
 
 import { announce, h, put } from "./dom.js";
 
+const AWAY_MS = 1_500; // a blink of the line is nobody's business
+
 export function notices(client) {
   const node = h("div", { class: "notices" });
   let shown = "";
   let slow = null;
   let unkept = false;
+  let seen = performance.now(); // when the line was last there
 
   client.addEventListener("slow", ({ detail }) => (slow = detail));
   client.addEventListener("unkept", () => (unkept = true));
 
   /** Four times a second: cheap, and nothing here may be forgotten when something changes. */
   function tick() {
-    const key = why(client, slow, unkept);
+    if (client.online) seen = performance.now();
+    const away = performance.now() - seen > AWAY_MS;
+    const key = why(client, { slow, unkept, away });
     if (client.draft.safe) slow = null;
     if (key === shown) return;
     shown = key;
@@ -24,13 +29,13 @@ export function notices(client) {
   return { node, tick };
 }
 
-function why(client, slow, unkept) {
+function why(client, { slow, unkept, away }) {
   const { view, role, status } = client;
   if (status.state === "stopped") return "stopped";
   if (!view || view.phase === "submitted") return "";
   if (view.phase === "design" && client.remaining_ms <= 0) return "over";
   if (role === "observer") return client.draft.dirty ? "observer-unsaved" : "observer";
-  if (status.state === "waiting" && status.attempt > 1) return unkept ? "offline-unkept" : "offline";
+  if (away) return unkept ? "offline-unkept" : "offline";
   return slow?.code && client.unsaved ? "slow" : "";
 }
 

@@ -7,7 +7,7 @@ import { HEARTBEAT, RECONNECT, SUBPROTOCOL, TICKET_PREFIX } from "./words.js";
 
 const DIAL_MS = 10_000; // from ticket to welcome
 const PROBE_MS = 3_000; // how long an answer to a probe may take
-const SILENCE_MS = 8_000; // how long a command may wait without any frame before the line is probed
+const SILENCE_MS = 5_000; // how long a command may wait without any frame before the line is probed
 const CHECK_MS = 2_000;
 const STEADY_MS = 5_000; // a connection that lived so long makes the next attempt a first one
 const FAILED_RESUMES_MAX = 3; // then start over from a snapshot

@@ -45,8 +45,8 @@ export class InterviewClient extends Session {
   /** Whether `field` may be typed into: this tab has the pen, the phase is right, and the time is not over. */
   editable(field) {
     if (this.role !== "writer" || this.status.state === "stopped" || this.#handingIn) return false;
-    if (!(this.remaining_ms > 0)) return false;
-    return this.view.phase === "design" || REQUIREMENT_FIELDS.includes(field);
+    if (this.view?.phase === "clarifying") return REQUIREMENT_FIELDS.includes(field); // design follows, with them in it
+    return this.view?.phase === "design" && this.remaining_ms > 0;
   }
 
   /** saved | saving | live | offline | conflict | refused. "saved" is only said of what the record holds. */

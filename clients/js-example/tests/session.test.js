@@ -358,6 +358,22 @@ test("the clock: counts to the deadline by the server's time, sends the last tex
   assert.equal(client.edit("code", "too late"), false);
 });
 
+test("clarifying runs out while one types: nothing is lost, and it is saved in design", async () => {
+  const w = world();
+  Object.assign(w.engine, { phase: "clarifying", deadline_at: 1_000_000 + 2_000 });
+  const client = await join(w);
+  await w.timers.pass(2_100);
+  assert.notEqual(client.edit("functional_req", "typed just then"), false);
+  assert.equal(client.edit("code", "too early"), false);
+  w.engine.refusals.push({ code: "deadline_passed" });
+  await w.timers.pass(1_000);
+  assert.equal(client.savedState("functional_req"), "saving");
+  w.engine.phase = "design";
+  w.engine.event("phase.changed", { phase: "design", by: "clock", deadline_at: 1_000_000 + 900_000 });
+  await w.timers.pass(200);
+  assert.equal(w.engine.draft.fields.functional_req, "typed just then");
+});
+
 test("the interview was rebuilt without the last, unrecorded save: it is saved again", async () => {
   const w = world();
   const client = await join(w);
