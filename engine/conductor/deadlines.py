@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 from redis.exceptions import RedisError
@@ -17,21 +18,42 @@ from engine.telemetry import log
 POLL_SECONDS = 0.25
 SWEEP_SECONDS = 1.0
 AT_ONCE = 64
+ACTING_MAX = 256
+"""Acted on, or waiting for the record, at one time; the rest are nominated again at the next round."""
 AWAY = (RedisError, OSError, TimeoutError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 async def run_deadlines(conductor: Conductor, engine: AsyncEngine, stop: asyncio.Event) -> None:
-    """Act on deadlines until `stop`."""
-    last_sweep = 0.0
+    """Act on deadlines until `stop`. Neither hand waits for the other, nor for the record to hold what it did: while
+    Postgres hangs, what Redis knows is acted on in time.
+    """
+    acting: dict[str, asyncio.Task[None]] = {}
+
+    async def act(id: str) -> None:
+        try:
+            await _quietly(_act(conductor, id))
+        finally:
+            del acting[id]
+
+    async def act_on(nominated: Awaitable[list[str]]) -> None:
+        for id in await nominated:
+            if id not in acting and len(acting) < ACTING_MAX:
+                acting[id] = asyncio.create_task(act(id))
+
+    async with asyncio.TaskGroup() as hands:
+        hands.create_task(_every(POLL_SECONDS, lambda: act_on(conductor.live.due()), stop))
+        hands.create_task(_every(SWEEP_SECONDS, lambda: act_on(_by_record(conductor, engine)), stop))
+    if acting:
+        await asyncio.wait(set(acting.values()))
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     while not stop.is_set():
         started = loop.time()
-        await _quietly(poll(conductor))
-        if started - last_sweep >= SWEEP_SECONDS:
-            last_sweep = started
-            await _quietly(sweep(conductor, engine))
+        await _quietly(work())
         try:
-            async with asyncio.timeout(max(0.0, started + POLL_SECONDS - loop.time())):
+            async with asyncio.timeout(max(0.0, started + seconds - loop.time())):
                 await stop.wait()
         except TimeoutError:
             continue
@@ -44,7 +66,11 @@ async def poll(conductor: Conductor) -> None:
 
 async def sweep(conductor: Conductor, engine: AsyncEngine) -> None:
     """Act on what the record says is due: what Redis never knew, or lost."""
-    await _act_on(conductor, await interviews.due(engine, conductor.live.clock.now()))
+    await _act_on(conductor, await _by_record(conductor, engine))
+
+
+async def _by_record(conductor: Conductor, engine: AsyncEngine) -> list[str]:
+    return await interviews.due(engine, conductor.live.clock.now())
 
 
 async def _act_on(conductor: Conductor, ids: list[str]) -> None:
@@ -67,8 +93,8 @@ async def _act(conductor: Conductor, id: str) -> None:
         log.error("deadline_failed", interview=id, exc_info=error)
 
 
-async def _quietly(work: object) -> None:
+async def _quietly(work: Awaitable[None]) -> None:
     try:
-        await work  # type: ignore[misc]
+        await work
     except AWAY as error:
         log.warning("deadlines_away", error=type(error).__name__)
