@@ -7,7 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from engine.live.keys import keys_of
@@ -64,7 +67,9 @@ class Fanout:
         self._live = live
         self.login_ended: Callable[[str], None] = lambda login: None
         """Called with the id of a login that was ended anywhere."""
-        self._pubsub = redis.pubsub()
+        self._redis = redis
+        self._pubsub: PubSub | None = None
+        """The subscription, while there is one."""
         self._topics: dict[str, Topic] = {}
         self._channels: dict[bytes, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,7 +82,8 @@ class Fanout:
             self._topics[id] = topic
             bell = keys_of(id).bell
             self._channels[bell.encode()] = id
-            await self._pubsub.subscribe(bell)
+            if self._pubsub is not None:
+                await self._pubsub.subscribe(bell)
         try:
             async with asyncio.timeout(CONFIRM_SECONDS):
                 await topic.subscribed.wait()
@@ -95,7 +101,8 @@ class Fanout:
             del self._topics[id]
             bell = keys_of(id).bell
             self._channels.pop(bell.encode(), None)
-            await self._pubsub.unsubscribe(bell)
+            if self._pubsub is not None:
+                await self._pubsub.unsubscribe(bell)
 
     async def start(self, topic: Topic, epoch: int, position: int) -> None:
         """A hello has read the interview at `position`: read on from there, unless others are further."""
@@ -138,25 +145,35 @@ class Fanout:
             listening = group.create_task(self._listen())
             await stop.wait()
             listening.cancel()
-        await self._pubsub.aclose()  # type: ignore[no-untyped-call]
 
     async def _listen(self) -> None:
         away = False
         while True:
             try:
-                if not self._pubsub.subscribed:
-                    await self._pubsub.subscribe(ENDED_CHANNEL)
-                message = await self._pubsub.get_message(timeout=POLL_SECONDS)
-                if away:
-                    away = False
-                    log.info("doorbells_back")
-                if message is not None:
-                    self._hear(message)
-            except (RedisError, OSError) as error:
+                async with Redis.from_pool(_plain_pool(self._redis)) as redis, redis.pubsub() as pubsub:
+                    await self._subscribe(pubsub)
+                    if away:
+                        away = False
+                        log.info("doorbells_back")
+                    while True:
+                        message = await pubsub.get_message(timeout=POLL_SECONDS)
+                        if message is not None:
+                            self._hear(message)
+            except (RedisError, OSError, RuntimeError) as error:  # RuntimeError: two read, for a `join` connected too
                 if not away:
                     log.warning("doorbells_away", error=type(error).__name__)
                 away = True
-                await asyncio.sleep(RETRY_SECONDS)
+            finally:
+                self._pubsub = None
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _subscribe(self, pubsub: PubSub) -> None:
+        """To all that is wanted. Whoever joins from now on subscribes by himself."""
+        subscribed: set[bytes] = set()
+        while missing := {ENDED_CHANNEL.encode(), *self._channels} - subscribed:
+            await pubsub.subscribe(*missing)
+            subscribed |= missing
+        self._pubsub = pubsub
 
     def _hear(self, message: dict[str, Any]) -> None:
         if message["channel"] == ENDED_CHANNEL.encode():
@@ -197,6 +214,13 @@ class Fanout:
         task = asyncio.create_task(_logged(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _plain_pool(redis: Redis) -> ConnectionPool:
+    """Connections that do not try again by themselves: a subscription that broke is made anew, by one task only."""
+    pool = redis.connection_pool
+    never = Retry(NoBackoff(), 0, supported_errors=())
+    return ConnectionPool(connection_class=pool.connection_class, **{**pool.connection_kwargs, "retry": never})
 
 
 async def _logged(work: Any) -> None:
