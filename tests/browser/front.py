@@ -44,7 +44,10 @@ class Front:
         self._open.clear()
 
     def mend(self) -> None:
-        """Connections of before the cut go on if both ends still hold them."""
+        """New connections get through. What was on its way when the cable was cut never arrives."""
+        if not self._open.is_set():
+            for task in self._tasks:
+                task.cancel()
         self._open.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
