@@ -58,6 +58,10 @@ class Nodes:
         return self._open[0]
 
     @property
+    def all(self) -> tuple[Backbone, ...]:
+        return tuple(self._open)
+
+    @property
     def offset_ms(self) -> int:
         return self._open[0].live.clock.offset_ms if self._open else 0
 
