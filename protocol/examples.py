@@ -95,6 +95,7 @@ _WELCOME = m.WelcomeBody(
     fence=_FENCE,
     epoch=1,
     head=2,
+    recorded=2,
     mode="snapshot",
     phase="clarifying",
     now=_NOW + 60_000,

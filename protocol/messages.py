@@ -229,6 +229,8 @@ class WelcomeBody(Value, frozen=True, kw_only=True):
     fence: Fence | None
     epoch: Seq
     head: Seq
+    recorded: Seq
+    """To here the record holds the events; what is beyond, in a snapshot too, is "live" until `recorded` says so."""
     mode: Literal["noop", "replay", "snapshot"]
     phase: Phase
     now: Millis

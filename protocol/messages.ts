@@ -507,6 +507,7 @@ export interface WelcomeBody {
   fence: Fence | null;
   epoch: number;
   head: number;
+  recorded: number;
   mode: "noop" | "replay" | "snapshot";
   phase: "clarifying" | "design" | "submitted";
   /** Milliseconds since the Unix epoch, by the server's clock. */

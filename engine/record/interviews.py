@@ -34,6 +34,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     recorded_seq: int
     parked: str | None
+    score: float | None
+    passed: bool | None
 
 
 class NotStartable(Exception):
@@ -46,8 +48,9 @@ class NotStartable(Exception):
 
 READ = """
 SELECT i.id, i.user_id, q.slug, q.title, i.pack_hash, i.phase, i.started_at, i.deadline_at, i.clarify_seconds,
-       i.design_seconds, i.submitted_at, i.epoch, i.recorded_seq, i.parked
+       i.design_seconds, i.submitted_at, i.epoch, i.recorded_seq, i.parked, e.score, e.passed
 FROM interview_sessions i JOIN questions q ON q.id = i.question_id
+LEFT JOIN evaluations e ON e.interview_id = i.id
 """
 
 

@@ -57,6 +57,9 @@ class InterviewView(msgspec.Struct, frozen=True, kw_only=True):
     started_at: Millis
     deadline_at: Millis
     submitted_at: Millis | None
+    score: float | None
+    """0 to 100, once the evaluation is there."""
+    passed: bool | None
 
 
 class InterviewPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -249,6 +252,8 @@ def _view(row: Row) -> InterviewView:
         started_at=millis(row.started_at),
         deadline_at=millis(row.deadline_at),
         submitted_at=millis(row.submitted_at) if row.submitted_at else None,
+        score=None if row.score is None else round(row.score, 1),  # a REAL comes back with the digits of a double
+        passed=row.passed,
     )
 
 

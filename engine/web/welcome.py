@@ -32,6 +32,7 @@ def welcome_body(greeting: Greeting, connection: str, settings: Settings, now: i
         fence=Fence(epoch=loaded.epoch, n=loaded.fence) if arrival.writes else None,
         epoch=loaded.epoch,
         head=loaded.interview.seq,
+        recorded=loaded.interview.seq if greeting.durable == "record" else loaded.recorded,
         mode=arrival.mode,
         phase=loaded.interview.phase,
         now=now,
