@@ -333,9 +333,7 @@ def _criterion_faults(criterion: Criterion, at: str, intents: set[str]) -> Itera
     if not any(check.points > 0 for check in criterion.checks):
         yield Fault(place=f"{at}.checks", message="no check has points above 0")
     if criterion.kind == "judged" and not criterion.evidence:
-        yield Fault(
-            place=f"{at}.evidence", message="a judged criterion names the fields that may hold evidence"
-        )
+        yield Fault(place=f"{at}.evidence", message="a judged criterion names the fields that may hold evidence")
     yield from _repeated((f"{at}.evidence[{i}]", field) for i, field in enumerate(criterion.evidence))
     for i, check in enumerate(criterion.checks):
         place = f"{at}.checks[{i}]"
@@ -345,6 +343,4 @@ def _criterion_faults(criterion: Criterion, at: str, intents: set[str]) -> Itera
             wanted = "needs a `count`" if check.count is None else "cannot have a `count`"
             yield Fault(place=f"{place}.count", message=f"a check of a {criterion.kind} criterion {wanted}")
         if isinstance(check.count, Asked) and check.count.intent not in intents:
-            yield Fault(
-                place=f"{place}.count.intent", message=f"no rule has the intent `{check.count.intent}`"
-            )
+            yield Fault(place=f"{place}.count.intent", message=f"no rule has the intent `{check.count.intent}`")

@@ -72,18 +72,24 @@ def _faults(result: EvaluationCriterion) -> list[CheckVerdict]:
 def _remark(result: EvaluationCriterion, verdicts: Sequence[CheckVerdict]) -> Remark | None:
     if not verdicts:
         return None
-    said = " ".join(_sentence(verdict) for verdict in verdicts)
+    said = " ".join(f"{begin}{' '.join(asks)}" for begin, asks in _by_beginning(verdicts).items())
     return Remark(text=f"{result.name}: {said}", checks=tuple(verdict.check for verdict in verdicts))
 
 
-def _sentence(verdict: CheckVerdict) -> str:
-    """The statement, and what became of it where that is not plain."""
+def _by_beginning(verdicts: Sequence[CheckVerdict]) -> dict[str, list[str]]:
+    """The statements, under what became of them where that is not plain: said once, not before each."""
+    found: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        found.setdefault(_beginning(verdict), []).append(verdict.ask)
+    return found
+
+
+def _beginning(verdict: CheckVerdict) -> str:
     if verdict.verdict == "contradicted":
-        return f"Says the opposite of: {verdict.ask}"
+        return "Says the opposite of: "
     if verdict.verdict == "not_met":
-        found = "No mention found of" if verdict.flag == MENTIONED else "Not shown"
-        return f"{found}: {verdict.ask}"
-    return verdict.ask if verdict.points > 0 else f"A fault: {verdict.ask}"
+        return "No mention found of: " if verdict.flag == MENTIONED else "Not shown: "
+    return "" if verdict.points > 0 else "A fault: "
 
 
 def _lost(results: Sequence[EvaluationCriterion]) -> list[_Lost]:
