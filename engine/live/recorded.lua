@@ -1,11 +1,12 @@
 -- The record holds the events to `seq`: remember it, let go of what nobody will replay, and ring.
+-- "stale": this copy is of another epoch, or has lost what the record holds, and is not told: it must be made anew.
 -- KEYS: state events dirty
 -- ARGV: id, epoch, seq, bell, events kept
 local state, events, dirty = unpack(KEYS)
 local held = redis.call('HMGET', state, 'epoch', 'head', 'recorded', 'fence')
 if not held[1] then redis.call('ZREM', dirty, ARGV[1]) return 'gone' end
-if held[1] ~= ARGV[2] then return 'stale' end
 local seq, head = tonumber(ARGV[3]), tonumber(held[2])
+if held[1] ~= ARGV[2] or seq > head then return 'stale' end
 local recorded = math.max(tonumber(held[3]), seq)
 redis.call('HSET', state, 'recorded', recorded)
 if recorded >= head then redis.call('ZREM', dirty, ARGV[1]) end

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from typing import NoReturn
 
 import asyncpg
 import msgspec
@@ -60,6 +61,8 @@ class _Waiter(msgspec.Struct):
     seq: int
     future: asyncio.Future[Durable]
     patient: bool = False
+    body: bytes | None = None
+    """The event as this process committed it; None for whoever waits for what others may have committed."""
 
 
 class _Waiting(msgspec.Struct):
@@ -101,7 +104,7 @@ class Recorder:
             self._lagging.add(id)
         else:
             waiting.entries.extend(entries)
-        return self._wait(waiting, change.after.seq, patient=False)
+        return self._wait(waiting, _Waiter(change.after.seq, _future(), body=entries[-1].body))
 
     def ensure(self, loaded: Loaded, *, patient: bool = False) -> asyncio.Future[Durable]:
         """See that the record gets all that `loaded` shows, whoever committed it. Futures as `add` has them.
@@ -112,7 +115,7 @@ class Recorder:
         if waiting is None:
             return _failed(Lost(loaded.interview.id))
         self._lagging.add(loaded.interview.id)
-        return self._wait(waiting, loaded.interview.seq, patient=patient)
+        return self._wait(waiting, _Waiter(loaded.interview.seq, _future(), patient))
 
     def _in_line(self, loaded: Loaded) -> _Waiting | None:
         """The interview's place in the line; None when its epoch is known to be over."""
@@ -127,14 +130,13 @@ class Recorder:
             waiting = self._waiting[id] = _Waiting(loaded)
         return waiting
 
-    def _wait(self, waiting: _Waiting, seq: int, *, patient: bool) -> asyncio.Future[Durable]:
-        future: asyncio.Future[Durable] = asyncio.get_running_loop().create_future()
-        if self.away and not patient:
-            future.set_result("live")
+    def _wait(self, waiting: _Waiting, waiter: _Waiter) -> asyncio.Future[Durable]:
+        if self.away and not waiter.patient:
+            waiter.future.set_result("live")
         else:
-            waiting.waiters.append(_Waiter(seq, future, patient))
+            waiting.waiters.append(waiter)
         self._work.set()
-        return future
+        return waiter.future
 
     async def run(self, stop: asyncio.Event) -> None:
         """Record until `stop`, then what is left; what cannot be recorded then stays in the stream for others."""
@@ -198,6 +200,7 @@ class Recorder:
         """Record one interview from the stream, after asking the record how far it is."""
         try:
             last = await self._settle(id, waiting.loaded.epoch)
+            await self._check(id, waiting, last)
         except (Lost, Parked, NotThere) as error:
             self._came_back()
             self._fail(id, waiting, error)
@@ -252,8 +255,21 @@ class Recorder:
         whole = not rest or rest[0].seq == row.recorded_seq + 1
         if whole and loaded.interview.seq >= row.recorded_seq and all(held.get(e.seq) == e.body for e in known):
             return rest
-        log.error("live_stale", interview=id, epoch=row.epoch, head=loaded.interview.seq, recorded=row.recorded_seq)
-        await self.rebuilder.rebuild(id, stale=row.epoch)
+        await self._stale(id, row.epoch)
+
+    async def _check(self, id: str, waiting: _Waiting, last: int) -> None:
+        """What is waited for must be what the record holds: Redis may have forgotten it since, and numbered another
+        event the same.
+        """
+        mine = {waiter.seq: waiter.body for waiter in waiting.waiters if waiter.body is not None}
+        held = await record.read_events(self._engine, id, min(mine) - 1) if mine else []
+        kept = mine.items() <= {event.seq: event.body for event in held}.items()
+        if not kept or any(waiter.seq > last for waiter in waiting.waiters):
+            await self._stale(id, waiting.loaded.epoch)
+
+    async def _stale(self, id: str, epoch: int) -> NoReturn:
+        log.error("live_stale", interview=id, epoch=epoch)
+        await self.rebuilder.rebuild(id, stale=epoch)
         raise Lost(id)
 
     async def _tell(self, id: str, waiting: _Waiting, last: int) -> None:
@@ -264,12 +280,12 @@ class Recorder:
             log.warning("live_away", error=type(error).__name__)
             alive = True  # they are recorded; live learns it at the next sweep
         if not alive:
-            log.info("epoch_over", interview=id, epoch=waiting.loaded.epoch)
+            log.info("live_stale", interview=id, epoch=waiting.loaded.epoch, recorded=last)
         rest = [waiter for waiter in waiting.waiters if waiter.seq > last]
         for waiter in waiting.waiters:
             if waiter.seq <= last and not waiter.future.done():
                 waiter.future.set_result("record")
-        if rest:
+        if rest or not alive:
             self._again(id, _Waiting(waiting.loaded, [], rest))
 
     def _later(self, id: str, waiting: _Waiting) -> None:
@@ -345,8 +361,12 @@ class Recorder:
             self.ensure(loaded)
 
 
+def _future() -> asyncio.Future[Durable]:
+    return asyncio.get_running_loop().create_future()
+
+
 def _failed(error: Exception) -> asyncio.Future[Durable]:
-    future: asyncio.Future[Durable] = asyncio.get_running_loop().create_future()
+    future = _future()
     future.set_exception(error)
     return future
 
