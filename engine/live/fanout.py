@@ -54,8 +54,8 @@ class Topic:
         self.position: int | None = None
         """The last event read for all; None until a hello says where to start."""
         self.epoch = 0
-        self.early: Bell | None = None
-        """The newest ring before `position` was known."""
+        self.newest: Bell | None = None
+        """The ring that went furthest: whoever comes in hears it too, for it may have come during his hello."""
         self.subscribed = asyncio.Event()
         self.lock = asyncio.Lock()
 
@@ -105,12 +105,14 @@ class Fanout:
                 await self._pubsub.unsubscribe(bell)
 
     async def start(self, topic: Topic, epoch: int, position: int) -> None:
-        """A hello has read the interview at `position`: read on from there, unless others are further."""
-        if topic.position is None or epoch > topic.epoch:
-            topic.epoch, topic.position = epoch, position
-        early, topic.early = topic.early, None
-        if early is not None:
-            await self.ring(topic.id, early)
+        """A hello has read the interview at `position`: read on from there. Who has more already drops what he has."""
+        async with topic.lock:
+            if topic.position is None or epoch > topic.epoch:
+                topic.epoch, topic.position = epoch, position
+            elif epoch == topic.epoch:
+                topic.position = min(topic.position, position)
+        if topic.newest is not None:
+            await self.ring(topic.id, topic.newest)
 
     async def ring(self, id: str, bell: Bell) -> None:
         """Hand on what is new up to `bell.told`. Returns when this node's sockets have it queued."""
@@ -118,8 +120,9 @@ class Fanout:
         if topic is None:
             return
         async with topic.lock:
+            if topic.newest is None or (bell.epoch, bell.told) >= (topic.newest.epoch, topic.newest.told):
+                topic.newest = bell
             if topic.position is None:
-                topic.early = bell
                 return
             if bell.epoch != topic.epoch:
                 if bell.epoch > topic.epoch:
