@@ -221,7 +221,7 @@ class Conductor:
         return _ack(act.id, _outcome.decode(change.outcome), durable)
 
     async def _seen(self, act: _Act, outcome: bytes, loaded: Loaded) -> Ack:
-        """This command took effect before: the same outcome, once the record holds it."""
+        """This command took effect before: the same outcome, once the record holds it, and after its events."""
         found = _outcome.decode(outcome)
         durable: Durable = "record"
         if found.s > loaded.recorded:
@@ -229,6 +229,9 @@ class Conductor:
             if newest.epoch != loaded.epoch:
                 raise Lost(act.interview)
             durable = await self._see_recorded(newest)
+            await self._tell(newest, durable)
+        else:
+            await self.fanout.ring(act.interview, Bell(loaded.epoch, loaded.recorded, loaded.recorded, loaded.fence))
         return _ack(act.id, found, durable, dup=True)
 
     async def _refuse(self, act: _Act, loaded: Loaded, refused: Refused) -> Ack | Refusal | None:
