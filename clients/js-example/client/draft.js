@@ -65,11 +65,11 @@ export class Draft {
   load(view, { first = false, rolledBack = false, recorded = true, s = 0 } = {}) {
     for (const field of FIELDS) {
       const text = view.fields[field] ?? "";
-      if (first) this.stored[field] = this.recorded[field] = this.local[field] = text;
+      if (first) this.stored[field] = this.local[field] = text;
       else this.#merge(field, text, rolledBack);
     }
     if (recorded) (this.recorded = { ...this.stored }), (this.#live = []);
-    else if (!first) this.#live = FIELDS.map((field) => ({ s, field, text: this.stored[field] }));
+    else this.#live = this.#unrecorded().map((field) => ({ s, field, text: this.stored[field] }));
     this.#setLanguage(view.language);
     this.rev = view.rev;
   }
@@ -199,6 +199,10 @@ export class Draft {
   }
 
   // --------------------------------------------------------------------------------------------------------
+
+  #unrecorded() {
+    return FIELDS.filter((field) => this.stored[field] !== this.recorded[field]);
+  }
 
   #sendable(field, phase) {
     const open = phase === "design" || (phase === "clarifying" && REQUIREMENT_FIELDS.includes(field));

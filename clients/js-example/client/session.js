@@ -181,6 +181,7 @@ export class Session extends EventTarget {
     this.#setRole(body.role, null);
     if (body.snapshot) this.#load(body);
     this.#epoch = body.epoch;
+    this.draft.recordedTo(body.recorded); // it may have caught up while this client was away
     for (const ack of Object.values(body.commands ?? {})) this.#acked(ack);
     this.#commands.restart();
     this.#pump();
@@ -189,7 +190,7 @@ export class Session extends EventTarget {
     this.changed();
   }
 
-  #load({ snapshot, epoch, recorded = snapshot.s }) {
+  #load({ snapshot, epoch, recorded }) {
     const first = this.view === null;
     const rolledBack = !first && epoch !== this.#epoch;
     this.draft.load(snapshot.draft, { first, rolledBack, recorded: recorded >= snapshot.s, s: snapshot.s });

@@ -151,7 +151,7 @@ export class Engine {
       t: "welcome",
       d: {
         conn: "c", role: pen ? "writer" : "observer", fence: pen ? { epoch: this.epoch, n: this.fence } : null,
-        epoch: this.epoch, head, mode, phase: this.phase, now: this.now(), deadline_at: this.deadline_at, grace_ms: 2_000,
+        epoch: this.epoch, head, recorded: this.durable === "live" ? 0 : head, mode, phase: this.phase, now: this.now(), deadline_at: this.deadline_at, grace_ms: 2_000,
         heartbeat: { every_ms: 20_000, grace_ms: 10_000 },
         limits: { frame_bytes_max: 262_144, field_bytes_max: 65_536, ask_chars_max: 2_000, commands_in_flight_max: 16 },
         reconnect: { min_ms: 200, max_ms: 5_000, jitter: 1 },

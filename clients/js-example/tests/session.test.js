@@ -290,6 +290,32 @@ test("submit saves first, locks the editors, and names what is stored", async ()
   assert.equal(client.view.phase, "submitted");
 });
 
+test("a page that comes in while the record is away calls nothing saved until the record has it", async () => {
+  const w = world();
+  w.engine.durable = "live";
+  const writer = await join(w);
+  writer.edit("code", "class Garage");
+  await w.timers.pass(2_000);
+  const late = await join(w, { write: false });
+  assert.deepEqual([late.savedState("code"), late.savedState("apis")], ["live", "saved"]);
+  w.engine.say({ t: "recorded", d: { s: 1 } });
+  await settle();
+  assert.equal(late.savedState("code"), "saved");
+});
+
+test("what the record caught up with while the line was cut is saved", async () => {
+  const w = world();
+  const client = await join(w);
+  w.engine.durable = "live";
+  client.edit("code", "class Garage");
+  await w.timers.pass(2_000);
+  assert.equal(client.savedState("code"), "live");
+  cut(w.engine);
+  w.engine.durable = "record";
+  await w.timers.pass(2_000);
+  assert.deepEqual([client.status.state, client.savedState("code")], ["online", "saved"]);
+});
+
 test("the record is away: submit waits and goes again with its id; saves are marked live", async () => {
   const w = world();
   const client = await join(w);
