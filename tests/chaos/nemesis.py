@@ -1,0 +1,120 @@
+"""Breaks things at random instants: kills nodes, worker and Valkey, and starts them again; empties Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from tests.chaos.history import History, Outage
+from tests.stack import Node, Process, Stack
+from tests.until import until
+
+REST_SECONDS = (0.2, 1.2)
+"""Between two faults of the same service."""
+DOWN_SECONDS = (0.0, 0.4)
+"""How long a process stays dead; starting it takes longer."""
+START_SECONDS = 30.0
+LAG_SECONDS = 0.3
+"""This process runs on the same machine: when it cannot get on, neither can the engine."""
+
+Fault = Callable[[random.Random], Awaitable[None]]
+
+
+@dataclass
+class Nemesis:
+    """Faults of one stack, until each service has had its share."""
+
+    stack: Stack
+    history: History
+    chance: random.Random
+    done: list[str] = field(default_factory=list)
+    """What was broken and is well again, in order."""
+    _began: dict[str, float] = field(default_factory=dict)
+
+    async def run(self, each: int, flushes: int) -> None:
+        """Kill nodes, workers and Valkey `each` times, and empty Redis `flushes` times; all of them side by side."""
+        nodes, workers = self.stack.nodes, self.stack.workers
+        shares: list[tuple[Fault, int]] = [(self._valkey, each), (self._flush, flushes)]
+        shares += [(partial(self._node, node), _share(each, i, nodes)) for i, node in enumerate(nodes)]
+        shares += [(partial(self._worker, worker), _share(each, i, workers)) for i, worker in enumerate(workers)]
+        async with asyncio.TaskGroup() as group:
+            for fault, times in shares:
+                group.create_task(self._again_and_again(fault, times, random.Random(self.chance.random())))
+
+    async def _again_and_again(self, fault: Fault, times: int, chance: random.Random) -> None:
+        for _ in range(times):
+            await asyncio.sleep(chance.uniform(*REST_SECONDS))
+            await fault(chance)
+
+    async def _node(self, node: Node, chance: random.Random) -> None:
+        await self._kill(node, chance)
+        while True:
+            try:
+                await node.ready()
+                break
+            except AssertionError:  # it ended, for Valkey was away as well: a supervisor would start it again
+                node.start()
+        self._note(node.name)
+
+    async def _worker(self, worker: Process, chance: random.Random) -> None:
+        said = worker.log.stat().st_size
+        await self._kill(worker, chance)
+
+        def at_work() -> bool:
+            if not worker.running:
+                worker.start()
+            return b"worker_started" in worker.log.read_bytes()[said:]
+
+        await until(at_work, START_SECONDS)
+        self._note(worker.name)
+
+    async def _kill(self, process: Process, chance: random.Random) -> None:
+        process.kill()
+        self._down(process.name)
+        await asyncio.sleep(chance.uniform(*DOWN_SECONDS))
+        process.start()
+
+    async def _valkey(self, chance: random.Random) -> None:
+        self.stack.kill_valkey()
+        self._down("valkey")
+        await asyncio.sleep(chance.uniform(*DOWN_SECONDS))
+        self.stack.servers.ensure()
+        self._note("valkey")
+
+    async def _flush(self, chance: random.Random) -> None:
+        async with Redis.from_url(self.stack.redis_url) as redis:
+            while True:
+                with suppress(RedisError):  # killed at this very instant
+                    self._down("flush")
+                    await redis.flushall()
+                    break
+        self._note("flush")
+
+    def _down(self, name: str) -> None:
+        self._began[name] = time.time()
+
+    def _note(self, name: str) -> None:
+        """It serves again: an outage is over."""
+        self.done.append(name)
+        self.history.outages.append(Outage(of=name, began=self._began[name], ended=time.time()))
+
+    async def watch_this_machine(self) -> None:
+        """Note when even this loop had to wait."""
+        while True:
+            began = time.time()
+            await asyncio.sleep(0.05)
+            if (ended := time.time()) - began > 0.05 + LAG_SECONDS:
+                self.history.outages.append(Outage(of="machine", began=began, ended=ended))
+
+
+def _share(count: int, i: int, among: Sequence[object]) -> int:
+    """Of `count`, as evenly as it goes."""
+    return count // len(among) + (i < count % len(among))

@@ -1,0 +1,22 @@
+"""Interviews go on while everything they stand on is killed: ten times each node, worker and Valkey, in one minute.
+
+`./run chaos --kills N --seed S` is the same for longer.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.chaos.trial import Trial, durable_stack
+
+KILLS, FLUSHES, PEOPLE, SEED = 10, 2, 6, 20
+
+
+async def test_nothing_acknowledged_is_lost_or_doubled_and_every_submission_is_judged_once(tmp_path: Path) -> None:
+    async with durable_stack(tmp_path) as stack:
+        report = await Trial(stack, SEED).run(each=KILLS, flushes=FLUSHES, people=PEOPLE)
+    assert report.violations == [], "\n".join(report.lines()) + "\n" + stack.logs()
+    assert report.faults["node0"] + report.faults["node1"] == KILLS
+    assert (report.faults["worker0"], report.faults["valkey"], report.faults["flush"]) == (KILLS, KILLS, FLUSHES)
+    assert report.acknowledged > 50
+    assert any(interview.submitted_by == "clock" for interview in report.history.interviews.values())
