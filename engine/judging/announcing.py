@@ -19,17 +19,22 @@ TELL_SECONDS: Final = 5.0
 """Longer than any healthy commit; what is not said now is said by a reaper."""
 
 Announce = Callable[[UUID, str, events.Event], Awaitable[bool]]
-UNTOLD: Final = (RedisError, TimeoutError, *AWAY, Lost, Parked, NotThere)
+UNTOLD: Final = (RedisError, TimeoutError, *AWAY)
+NOT_THIS_ONE: Final = (Lost, Parked, NotThere)
+"""Trouble of one interview: the next one may be told."""
 
 
 async def tell(announce: Announce, interview: UUID, command_id: str, body: events.Event) -> bool | None:
-    """Announce. False: refused, or said before. None: nobody could be told now. The record is the truth either way."""
+    """Announce. False: refused, said before, or this interview cannot hear. None: nobody could be told now.
+
+    The record is the truth either way.
+    """
     try:
         async with asyncio.timeout(TELL_SECONDS):
             return await announce(interview, command_id, body)
-    except UNTOLD as error:
+    except (*NOT_THIS_ONE, *UNTOLD) as error:
         log.warning("not_announced", interview=interview, command=command_id, error=type(error).__name__)
-        return None
+        return False if isinstance(error, NOT_THIS_ONE) else None
 
 
 async def announce_end(engine: AsyncEngine, announce: Announce, interview: UUID, run: int) -> bool:
