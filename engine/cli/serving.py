@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 BACKLOG = 2048
+SEND_BUFFER_BYTES = 262_144
+"""What the system keeps for a client that does not read. Without it, it is up to 4 MiB for each."""
 TCP_USER_TIMEOUT_MS = 30_000
 """A peer that acknowledges nothing for this long is gone; without it, the descriptors of the dead pile up."""
 
@@ -38,6 +40,7 @@ def listen(settings: Settings) -> socket.socket:
         raise Told(f"{host} is not an address of this machine (ENGINE_HOST).") from None
     except OSError as error:
         raise Told(_why_not(error, host, port)) from None
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # connections inherit it
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
     return listening

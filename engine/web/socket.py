@@ -350,12 +350,12 @@ class Socket:
         """A ping when either side has been silent; any frame of the client's counts as an answer."""
         settings = self._sockets.settings
         while True:
+            self._check_login()
             every = settings.heartbeat_seconds * random.uniform(0.9, 1.1)
             idle = time.monotonic() - min(self._heard_at, self._sent_at)
             if idle < every:
                 await asyncio.sleep(every - idle)
                 continue
-            self._check_login()
             await self._sockets.fanout.ring_again(self._ticket.interview)
             asked_at = time.monotonic()
             self.tell(m.Ping(d=m.Head(head=self._position, ts=self._conductor.live.clock.now())))
