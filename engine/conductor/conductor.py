@@ -208,7 +208,7 @@ class Conductor:
 
     async def _applied(self, act: _Act, change: Change) -> Ack:
         before = change.before
-        loaded = msgspec.structs.replace(before, interview=change.after)
+        loaded = msgspec.structs.replace(before, interview=change.after, last=change.last)
         self._remember(loaded)
         durable = await self.recorder.add(change)
         if durable == "live" and change.after.phase == "submitted" and act.pending is not None:
@@ -244,7 +244,7 @@ class Conductor:
             return self._fenced(act, look.epoch)
         if look.seen is not None:
             return await self._echo(act, loaded, look, look.seen)
-        if (look.epoch, look.head) != (loaded.epoch, loaded.interview.seq):
+        if (look.epoch, look.head, look.last) != (loaded.epoch, loaded.interview.seq, loaded.last):
             return None
         if refused.refuse is Refuse.DEADLINE_PASSED and look.now < (due_at(loaded.interview) or 0):
             return None  # this node's estimate was ahead of the clock

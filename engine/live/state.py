@@ -9,7 +9,7 @@ from engine.core.interview import Interview
 from protocol.views import Clarification, EvaluationView, SubmissionView
 from protocol.words import FIELDS, Language, Phase
 
-FORMAT = 1
+FORMAT = 2
 """Of the fields below; a copy in another format is rebuilt from the record."""
 
 

@@ -64,6 +64,7 @@ class Live:
                 "" if due is None else due,
                 FINISHED_TTL_MS if interview.phase == "submitted" else "",
                 len(change.events),
+                change.before.last,
                 *change.events,
                 *_flat(fields.items()),
             ],
@@ -81,15 +82,16 @@ class Live:
         """What a refusal must be checked against: it may be the echo of a command that took effect."""
         keys = keys_of(id)
         async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.hmget(keys.state, ["epoch", "head", "recorded", "fence"])
+            pipe.hmget(keys.state, ["epoch", "head", "recorded", "fence", "last"])
             pipe.hget(keys.commands, command_id)
             pipe.time()
             held, seen, time = await pipe.execute()
         now = self._learn(time)
         if held[0] is None:
             return None
-        epoch, head, recorded, fence = map(int, held)
-        return Look(epoch=epoch, head=head, recorded=recorded, fence=fence, seen=seen, now=now)
+        epoch, head, recorded, fence = map(int, held[:4])
+        last = held[4].decode()
+        return Look(epoch=epoch, head=head, recorded=recorded, fence=fence, last=last, seen=seen, now=now)
 
     async def hello(
         self,
@@ -187,6 +189,7 @@ class Live:
             "fence": 0,
             "tab": "",
             "user": loaded.user,
+            "last": "",
         }
         fields = [*_flat(head.items()), *_flat(fields_of(interview).items())]
         reply = await self._scripts["rebuild"](
@@ -276,6 +279,7 @@ def _loaded(fields: dict[bytes, bytes]) -> Loaded | None:
         fence=int(fields[b"fence"]),
         tab=fields[b"tab"].decode(),
         user=fields[b"user"].decode(),
+        last=fields[b"last"].decode(),
     )
 
 

@@ -21,6 +21,10 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     tab: str = ""
     user: str = ""
     """Whose it is."""
+    last: str = ""
+    """What made the last event: epoch and number do not tell one from another whose place it took when Redis failed
+    over to a replica that lagged.
+    """
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -69,6 +73,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     holds_from: int = 0
     holds_until: int | None = None
 
+    @property
+    def last(self) -> str:
+        """As the script writes it."""
+        return f"{self.now} {self.command_id}"
+
     def entries(self) -> tuple[Entry, ...]:
         """The events as the stream holds them."""
         first = self.before.interview.seq + 1
@@ -83,6 +92,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     head: int
     recorded: int
     fence: int
+    last: str
     seen: bytes | None
     """Hash and outcome, if the command took effect."""
     now: int
