@@ -140,7 +140,12 @@ class Recorder:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Record until `stop`, then what is left; what cannot be recorded then stays in the stream for others."""
-        sweep = asyncio.create_task(self._sweep(stop))
+        async with asyncio.TaskGroup() as group:
+            sweep = group.create_task(self._sweep(stop))
+            await self._record(stop)
+            sweep.cancel()
+
+    async def _record(self, stop: asyncio.Event) -> None:
         stopped = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set() or self._waiting:
@@ -158,7 +163,6 @@ class Recorder:
                 elif self._waiting:
                     await asyncio.sleep(max(0.0, WINDOW_SECONDS - (time.monotonic() - started)))
         finally:
-            sweep.cancel()
             stopped.cancel()
 
     async def _flush(self) -> None:
