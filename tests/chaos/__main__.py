@@ -7,9 +7,11 @@ import asyncio
 import random
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from engine import telemetry
+from tests.chaos.nemesis import Nemesis
 from tests.chaos.trial import Report, Trial, durable_stack
 
 PEOPLE = 8
@@ -36,7 +38,7 @@ def main() -> int:
 async def _trial(seed: int, each: int, flushes: int, people: int) -> Report:
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         async with durable_stack(Path(folder)) as stack:
-            return await Trial(stack, seed).run(each=each, flushes=flushes, people=people)
+            return await Trial(stack, seed).run(partial(Nemesis.kills, each=each, flushes=flushes), people=people)
 
 
 if __name__ == "__main__":

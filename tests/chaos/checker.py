@@ -247,12 +247,12 @@ def on_time(history: History) -> Iterator[str]:
                 deadline, grace = body.deadline_at, GRACE_MS
 
 
-def late_ms(history: History, due: int, acted: int) -> float:
-    """How late the clock was, not counting until Redis and a node were there (again)."""
-    since = float(due)
+def late_ms(history: History, due: float, acted: float) -> float:
+    """How late something was (all in ms), not counting until Redis and a node were there (again)."""
+    since = due
     for began, ended in sorted(_nobody_could(history)):
         if began <= since + LATE_MS_MAX and since < ended:
-            since = min(ended, float(acted))
+            since = min(ended, acted)
     return acted - since
 
 

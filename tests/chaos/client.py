@@ -39,8 +39,8 @@ class Client:
         self.snapshot: dict[str, Any] = {}
         self.events: list[dict[str, Any]] = []
         self.heard: Callable[[dict[str, Any]], None] = lambda event: None
-        self.resumes: list[float] = []
-        """How long each reconnect took, in seconds."""
+        self.resumes: list[tuple[float, float]] = []
+        """Each time without a socket: from when to when, in seconds of the Unix epoch."""
         self.feed = Feed(client=name, interview=interview)
         history.feeds.append(self.feed)
         self._headers = {"authorization": f"Bearer {access}"}
@@ -86,11 +86,11 @@ class Client:
 
     async def run(self) -> None:
         """Until cancelled, or until the engine says not to come back (Ended)."""
-        self._lost_at = time.monotonic()
+        self._lost_at = time.time()
         async with httpx2.AsyncClient(trust_env=False, timeout=ANSWER_SECONDS, headers=self._headers) as http:
             while True:
                 with suppress(OSError, WebSocketException, httpx2.HTTPError, TimeoutError, _Later):
-                    await self._connection(http, lambda: self.resumes.append(time.monotonic() - self._lost_at))
+                    await self._connection(http, lambda: self.resumes.append((self._lost_at, time.time())))
                 await asyncio.sleep(self.chance.uniform(*PAUSE_SECONDS))
 
     async def _connection(self, http: httpx2.AsyncClient, resumed: Callable[[], None]) -> None:
@@ -120,7 +120,7 @@ class Client:
     def _after(self, code: int | None) -> None:
         """What the close code means for the next connection."""
         if self._socket is not None:
-            self._lost_at = time.monotonic()
+            self._lost_at = time.time()
         self._socket = None
         if code == 4101:
             self._epoch, self._position = 0, -1
@@ -161,6 +161,8 @@ class Client:
         match frame["t"]:
             case "welcome":
                 self._welcome(frame["d"])
+            case "drain":
+                self._run(self._leave(frame["d"]["in_ms"] / 1000))
             case "ack":
                 self._answered(frame)
             case "err":
@@ -198,6 +200,13 @@ class Client:
             self._run(self._socket.close())
         else:
             self._settle(id, Reply(kind="err", at=time.time(), code=code))
+
+    async def _leave(self, seconds: float) -> None:
+        """This node goes: be gone by then, at the time it asked for."""
+        socket = self._socket
+        await asyncio.sleep(seconds)
+        if socket is not None:
+            await socket.close()
 
     async def _again(self, op: Op, seconds: float) -> None:
         await asyncio.sleep(seconds)

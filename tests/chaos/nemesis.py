@@ -37,9 +37,11 @@ class Nemesis:
     chance: random.Random
     done: list[str] = field(default_factory=list)
     """What was broken and is well again, in order."""
+    exits: list[tuple[int, float]] = field(default_factory=list)
+    """Status and seconds of each drained node."""
     _began: dict[str, float] = field(default_factory=dict)
 
-    async def run(self, each: int, flushes: int) -> None:
+    async def kills(self, each: int, flushes: int) -> None:
         """Kill nodes, workers and Valkey `each` times, and empty Redis `flushes` times; all of them side by side."""
         nodes, workers = self.stack.nodes, self.stack.workers
         shares: list[tuple[Fault, int]] = [(self._valkey, each), (self._flush, flushes)]
@@ -48,6 +50,16 @@ class Nemesis:
         async with asyncio.TaskGroup() as group:
             for fault, times in shares:
                 group.create_task(self._again_and_again(fault, times, random.Random(self.chance.random())))
+
+    async def drains(self, rounds: int) -> None:
+        """SIGTERM to one node after the other, as a rolling update does; how each ended is noted."""
+        for node in self.stack.nodes * rounds:
+            await asyncio.sleep(self.chance.uniform(*REST_SECONDS))
+            began = time.monotonic()
+            self.exits.append((await node.stop(), time.monotonic() - began))
+            self.done.append(node.name)
+            node.start()
+            await node.ready()
 
     async def _again_and_again(self, fault: Fault, times: int, chance: random.Random) -> None:
         for _ in range(times):

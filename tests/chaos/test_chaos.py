@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
+from tests.chaos.nemesis import Nemesis
 from tests.chaos.trial import Trial, durable_stack
 
 KILLS, FLUSHES, PEOPLE, SEED = 10, 2, 6, 20
@@ -14,7 +16,7 @@ KILLS, FLUSHES, PEOPLE, SEED = 10, 2, 6, 20
 
 async def test_nothing_acknowledged_is_lost_or_doubled_and_every_submission_is_judged_once(tmp_path: Path) -> None:
     async with durable_stack(tmp_path) as stack:
-        report = await Trial(stack, SEED).run(each=KILLS, flushes=FLUSHES, people=PEOPLE)
+        report = await Trial(stack, SEED).run(partial(Nemesis.kills, each=KILLS, flushes=FLUSHES), people=PEOPLE)
     assert report.violations == [], "\n".join(report.lines()) + "\n" + stack.logs()
     assert report.faults["node0"] + report.faults["node1"] == KILLS
     assert (report.faults["worker0"], report.faults["valkey"], report.faults["flush"]) == (KILLS, KILLS, FLUSHES)

@@ -1,0 +1,34 @@
+"""A rolling update under load: each node drains on SIGTERM, in time, and nobody loses anything or waits for long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.embedded import Embedded
+from tests.chaos.checker import late_ms
+from tests.chaos.nemesis import Nemesis
+from tests.chaos.trial import Trial
+from tests.stack import running_stack
+
+DRAIN_SECONDS = 4
+PEOPLE, ROUNDS, SEED = 6, 1, 8
+WITHOUT_SOCKET_MS_MAX = 1_000
+
+
+async def test_a_rolling_update_loses_nothing_and_ends_in_time(
+    servers: Embedded, template: str, tmp_path: Path
+) -> None:
+    exits: list[tuple[int, float]] = []
+
+    async def update(nemesis: Nemesis) -> None:
+        await nemesis.drains(ROUNDS)
+        exits.extend(nemesis.exits)
+
+    async with running_stack(servers, template, tmp_path, ENGINE_DRAIN_SECONDS=str(DRAIN_SECONDS)) as stack:
+        report = await Trial(stack, SEED).run(update, people=PEOPLE)
+    assert report.violations == [], "\n".join(report.lines()) + "\n" + stack.logs()
+    assert [status for status, _ in exits] == [0] * (2 * ROUNDS)
+    assert max(seconds for _, seconds in exits) < DRAIN_SECONDS + 2
+    history = report.history
+    gaps = sorted(late_ms(history, lost * 1000, back * 1000) for lost, back in report.resumes)
+    assert gaps[round(len(gaps) * 0.99) - 1] < WITHOUT_SOCKET_MS_MAX, "\n".join(report.lines())
