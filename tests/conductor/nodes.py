@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from contextlib import AsyncExitStack
 from typing import Any
@@ -165,16 +164,19 @@ class Listener:
         self.events: list[bytes] = []
         self.position = 0
         self.news: list[News] = []
-        self.fed = asyncio.Event()
+        self._early: list[News] | None = []
+        """What came before hello was answered; None from then on."""
 
     def __call__(self, news: News) -> None:
+        if self._early is not None:
+            self._early.append(news)
+            return
         self.news.append(news)
         for s, data in news.events:
             if s > self.position:
                 assert s == self.position + 1, f"{s} came after {self.position}"
                 self.position = s
                 self.events.append(data)
-        self.fed.set()
 
     async def join(self, node: Backbone, interview: str, resume: Cursor | None = None) -> Greeting:
         """As a socket does it: listen, then hello, then on from where hello stood."""
@@ -182,12 +184,16 @@ class Listener:
         body = m.HelloBody(proto=1, tab="watch", write=False, resume=resume)
         greeting = await node.conductor.hello(interview, body)
         loaded = greeting.arrival.loaded
-        early = list(self.news)
-        self.events, self.position, self.news = [], loaded.interview.seq, []
+        self.starts(loaded.interview.seq)
         await node.fanout.start(topic, loaded.epoch, self.position)
+        return greeting
+
+    def starts(self, position: int) -> None:
+        """Hello was answered: what came meanwhile counts from there."""
+        self.position = position
+        early, self._early = self._early or [], None
         for news in early:
             self(news)
-        return greeting
 
 
 async def execute(node: Backbone, sql: str, *values: Any) -> Any:

@@ -186,6 +186,7 @@ async def test_a_doorbell_that_rings_before_hello_is_not_forgotten(nodes: Nodes)
     epoch = (await tab.loaded()).epoch
     await silently(tab, "a")
     await fanout.ring(tab.interview, Bell(epoch, 1, 1, 1))
+    watcher.starts(0)
     assert watcher.position == 0
     await fanout.start(topic, epoch, 0)
     assert heard(watcher) == [1]

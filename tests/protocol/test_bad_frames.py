@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from contextlib import suppress
 from typing import Any
@@ -21,7 +22,7 @@ from protocol.words import ASK_CHARS_MAX, FIELD_BYTES_MAX, FRAME_BYTES_MAX
 ID = "abcdefgh"
 CODE, SPLICE = '{"field":"code"}', '{"at":0}'
 FUZZ_SECONDS_MAX = 0.02
-LARGE_SECONDS_MAX = 0.1
+LARGE_SECONDS_MAX = 0.2
 """Of this process's own time, for 256 KiB made to cost the most; a socket's budget counts bytes as well."""
 TRIES = 4
 
@@ -168,10 +169,13 @@ def survives(data: bytes, encoding: Encoding, seconds_max: float = FUZZ_SECONDS_
 
 
 def seconds(data: bytes, encoding: Encoding) -> float:
+    gc.freeze()  # what this process holds besides is no part of the cost
     began = time.process_time()
     with suppress(BadFrame):
         decode(data, encoding)
-    return time.process_time() - began
+    taken = time.process_time() - began
+    gc.unfreeze()
+    return taken
 
 
 SAID = [encode(frame, encoding) for frame in examples.FROM_CLIENT for encoding in ("json", "msgpack")]
