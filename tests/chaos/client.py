@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 import time
@@ -34,7 +35,7 @@ class Client:
         self, name: str, interview: str, access: str, urls: Sequence[str], history: History, chance: random.Random,
         *, role: str = "writer",
     ) -> None:  # fmt: skip
-        self.name, self.interview, self.urls, self.history, self.chance = name, interview, urls, history, chance
+        self.name, self.interview, self.history, self.chance = name, interview, history, chance
         self.role = role
         self.snapshot: dict[str, Any] = {}
         self.events: list[dict[str, Any]] = []
@@ -43,12 +44,14 @@ class Client:
         """Each time without a socket: from when to when, in seconds of the Unix epoch."""
         self.feed = Feed(client=name, interview=interview)
         history.feeds.append(self.feed)
+        self._next_url = itertools.cycle(chance.sample(urls, len(urls)))
         self._headers = {"authorization": f"Bearer {access}"}
         self._epoch, self._position = 0, -1
         self._fence: Any = None
         self._waiting: dict[str, tuple[Op, asyncio.Future[Reply]]] = {}
         self._socket: ClientConnection | None = None
         self._progress_at = 0.0
+        self._lost_at: float | None = None
         self._errands: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._numbers = 0
@@ -86,15 +89,14 @@ class Client:
 
     async def run(self) -> None:
         """Until cancelled, or until the engine says not to come back (Ended)."""
-        self._lost_at = time.time()
         async with httpx2.AsyncClient(trust_env=False, timeout=ANSWER_SECONDS, headers=self._headers) as http:
             while True:
                 with suppress(OSError, WebSocketException, httpx2.HTTPError, TimeoutError, _Later):
-                    await self._connection(http, lambda: self.resumes.append((self._lost_at, time.time())))
+                    await self._connection(http, self._resumed)
                 await asyncio.sleep(self.chance.uniform(*PAUSE_SECONDS))
 
     async def _connection(self, http: httpx2.AsyncClient, resumed: Callable[[], None]) -> None:
-        url = self.chance.choice(self.urls)
+        url = next(self._next_url)
         answer = await http.post(f"{url}/v1/interviews/{self.interview}/ticket", json={"role": self.role})
         if answer.status_code != 200:
             raise _Later(answer.text)
@@ -116,6 +118,10 @@ class Client:
             finally:
                 self._after(socket.close_code)
         raise _Later(f"closed with {socket.close_code}")
+
+    def _resumed(self) -> None:
+        if self._lost_at is not None:
+            self.resumes.append((self._lost_at, time.time()))
 
     def _after(self, code: int | None) -> None:
         """What the close code means for the next connection."""
