@@ -38,3 +38,8 @@ def until_now(condition: Callable[[], T | None], seconds: float = WAIT_SECONDS) 
             raise TimeoutError(f"not so after {seconds} s: {condition}")
         time.sleep(POLL_SECONDS)
     return found
+
+
+async def time_passes(seconds: float) -> None:
+    """For people who think and faults that come at some instant: never to wait for a condition."""
+    await asyncio.sleep(seconds)

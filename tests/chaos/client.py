@@ -17,6 +17,7 @@ from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
 from tests.chaos.history import Feed, History, Op, Reply, Seen, hash_of
+from tests.until import time_passes
 
 ANSWER_SECONDS = 8.0
 """After so long without an answer the connection is as good as dead."""
@@ -93,7 +94,7 @@ class Client:
             while True:
                 with suppress(OSError, WebSocketException, httpx2.HTTPError, TimeoutError, _Later):
                     await self._connection(http, self._resumed)
-                await asyncio.sleep(self.chance.uniform(*PAUSE_SECONDS))
+                await time_passes(self.chance.uniform(*PAUSE_SECONDS))
 
     async def _connection(self, http: httpx2.AsyncClient, resumed: Callable[[], None]) -> None:
         url = next(self._next_url)
@@ -210,12 +211,12 @@ class Client:
     async def _leave(self, seconds: float) -> None:
         """This node goes: be gone by then, at the time it asked for."""
         socket = self._socket
-        await asyncio.sleep(seconds)
+        await time_passes(seconds)
         if socket is not None:
             await socket.close()
 
     async def _again(self, op: Op, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await time_passes(seconds)
         if op.id in self._waiting and self._socket is not None:
             await self._send(op, self._socket)
 

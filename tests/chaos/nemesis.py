@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from tests.chaos.history import History, Outage
 from tests.stack import Node, Process, Stack
-from tests.until import until
+from tests.until import time_passes, until
 
 REST_SECONDS = (0.2, 1.2)
 """Between two faults of the same service."""
@@ -54,7 +54,7 @@ class Nemesis:
     async def drains(self, rounds: int) -> None:
         """SIGTERM to one node after the other, as a rolling update does; how each ended is noted."""
         for node in self.stack.nodes * rounds:
-            await asyncio.sleep(self.chance.uniform(*REST_SECONDS))
+            await time_passes(self.chance.uniform(*REST_SECONDS))
             began = time.monotonic()
             self.exits.append((await node.stop(), time.monotonic() - began))
             self.done.append(node.name)
@@ -63,7 +63,7 @@ class Nemesis:
 
     async def _again_and_again(self, fault: Fault, times: int, chance: random.Random) -> None:
         for _ in range(times):
-            await asyncio.sleep(chance.uniform(*REST_SECONDS))
+            await time_passes(chance.uniform(*REST_SECONDS))
             await fault(chance)
 
     async def _node(self, node: Node, chance: random.Random) -> None:
@@ -91,13 +91,13 @@ class Nemesis:
     async def _kill(self, process: Process, chance: random.Random) -> None:
         process.kill()
         self._down(process.name)
-        await asyncio.sleep(chance.uniform(*DOWN_SECONDS))
+        await time_passes(chance.uniform(*DOWN_SECONDS))
         process.start()
 
     async def _valkey(self, chance: random.Random) -> None:
         self.stack.kill_valkey()
         self._down("valkey")
-        await asyncio.sleep(chance.uniform(*DOWN_SECONDS))
+        await time_passes(chance.uniform(*DOWN_SECONDS))
         self.stack.servers.ensure()
         self._note("valkey")
 
@@ -122,7 +122,7 @@ class Nemesis:
         """Note when even this loop had to wait."""
         while True:
             began = time.time()
-            await asyncio.sleep(0.05)
+            await time_passes(0.05)
             if (ended := time.time()) - began > 0.05 + LAG_SECONDS:
                 self.history.outages.append(Outage(of="machine", began=began, ended=ended))
 

@@ -11,6 +11,7 @@ from engine.core.draft import checksum
 from protocol.words import FIELDS, Field
 from tests.chaos.client import Client
 from tests.chaos.history import Reply
+from tests.until import time_passes
 
 ASKS = (
     "Should it be thread safe?", "What happens when it is full?", "How many users are there?", "Is there a fee?",
@@ -73,7 +74,7 @@ class Writer:
     async def think(self) -> None:
         if self.chance.random() < MOVES:
             await self.client.move()
-        await asyncio.sleep(self.chance.uniform(*THINK_SECONDS))
+        await time_passes(self.chance.uniform(*THINK_SECONDS))
 
 
 async def play(client: Client, chance: random.Random, *, patient: bool) -> None:
@@ -105,7 +106,7 @@ async def _clarify(writer: Writer, chance: random.Random) -> None:
 async def _design(writer: Writer, saves: int, pause_seconds: float) -> None:
     for _ in range(saves):
         await writer.think()
-        await asyncio.sleep(pause_seconds)
+        await time_passes(pause_seconds)
         if writer.phase == "submitted" or (await writer.save(FIELDS)).code in OVER:
             return
 

@@ -32,7 +32,7 @@ from tests.chaos.nemesis import Nemesis
 from tests.chaos.record import read_record, settled
 from tests.chaos.script import play
 from tests.stack import SECRET, Stack
-from tests.until import until
+from tests.until import time_passes, until
 
 PATIENT = ("url-shortener", 2, 3)
 """The question whose ends are left to the clock, and its two limits in seconds."""
@@ -169,7 +169,7 @@ class Trial:
                     answer = None
                 if answer is not None and answer.status_code in (200, 201):
                     return str(answer.json()["id"])
-                await asyncio.sleep(0.05)
+                await time_passes(0.05)
 
 
 async def shorten(database_url: str) -> None:

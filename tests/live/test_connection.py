@@ -7,6 +7,7 @@ import random
 
 from engine.settings import Settings
 from engine.wiring import make_redis
+from tests.until import time_passes
 
 TRIES = 200
 
@@ -20,7 +21,7 @@ async def test_no_cancellation_is_swallowed(settings: Settings) -> None:
 
     for _ in range(TRIES):
         task = asyncio.create_task(work())
-        await asyncio.sleep(chance.uniform(0, 0.002))
+        await time_passes(chance.uniform(0, 0.002))
         task.cancel()
         _, alive = await asyncio.wait({task}, timeout=2)
         assert not alive

@@ -19,7 +19,7 @@ from engine.web import wire
 from protocol.codec import decode
 from protocol.messages import ClarifyAsk, DraftSave
 from protocol.words import FIELD_BYTES_MAX, FRAME_BYTES_MAX, FRAME_BYTES_MAX_BEFORE_HELLO, Fence
-from tests.until import until
+from tests.until import time_passes, until
 from tests.web.listening import Node, Person, fresh_settings, listening
 from tests.web.raw_socket import PING, TEXT, Closed, RawSocket, frame
 
@@ -201,7 +201,7 @@ async def busy(socket: RawSocket) -> Closed:
     try:
         while True:
             await socket.alive()
-            await asyncio.sleep(BEAT_SECONDS / 2)
+            await time_passes(BEAT_SECONDS / 2)
     except Closed as closed:
         return closed
 
@@ -241,7 +241,7 @@ async def typing(socket: RawSocket, acked: list[tuple[int, int]]) -> Closed:
             assert reply["t"] == "ack", reply
             rev = reply["rev"]
             acked.append((rev, reply["s"]))
-            await asyncio.sleep(0.2)
+            await time_passes(0.2)
     except Closed as closed:
         return closed
 

@@ -56,7 +56,7 @@ def problem(answer: Answer) -> str:
     "origin",
     [
         "null", "https://evil.example", f"{PAGE}.evil.example", "http://interviews.example.org", f"{PAGE}:444",
-        PAGE.upper(), f"{PAGE}.", f"{PAGE}/", "file://", f"{PAGE}, {PAGE}",
+        PAGE.upper(), f"{PAGE}.", f"{PAGE}/", "data:text/html", f"{PAGE}, {PAGE}",
     ],
 )  # fmt: skip
 async def test_1_an_origin_that_is_not_exactly_ours_is_denied(stage: Stage, origin: str) -> None:
