@@ -51,6 +51,11 @@ export class Connection {
     return this.#current !== null;
   }
 
+  /** Whether a new connection has said hello and waits for its welcome: the pen may have gone over to it already. */
+  get greeting() {
+    return this.#next?.helloAt !== undefined;
+  }
+
   start() {
     this.#setStatus({ state: "connecting" });
     this.#dial();

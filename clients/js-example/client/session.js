@@ -219,7 +219,7 @@ export class Session extends EventTarget {
       pending: () => this.emit("slow", frame.d),
       recorded: () => this.#recorded(frame.d.s),
       resumed: () => this.#resumed(),
-      role: () => this.#setRole(frame.d.role, frame.d.by),
+      role: () => this.#connection.greeting || this.#setRole(frame.d.role, frame.d.by), // else the welcome says it
       time: () => this.clock.sample(frame.d),
       ping: () => this.#ping(frame.d),
       "evaluation.delta": () => this.#setView(addText(this.view, frame.d)),
@@ -296,8 +296,10 @@ export class Session extends EventTarget {
   #refused(frame) {
     const command = this.#commands.get(frame.id) ?? null;
     if (command && frame.temp) return this.#again(command, frame);
+    const penless = ["fenced", "observer"].includes(frame.code);
+    if (command && penless && this.#connection.greeting) return void this.#commands.hold(command.id); // to go again there
     this.#commands.refuse(frame);
-    if (["fenced", "observer"].includes(frame.code)) this.#setRole("observer", null);
+    if (penless) this.#setRole("observer", null);
     if (command && this.#saver.owns(command.id)) this.#saver.refused(frame);
     else if (!command) this.emit("refused", new Refused(frame));
     this.#pump();

@@ -68,6 +68,7 @@ export class Engine {
   fence = 0;
   writer = null;
   durable = "record";
+  welcome_ms = 0; // from hello to welcome
   mute = new Set(); // types of frames that are taken in and never answered
   refusals = []; // answers of no, used up one a command
   tickets = 0;
@@ -137,9 +138,10 @@ export class Engine {
     (this.known ??= new Set()).add(d.tab);
     if (pen) {
       for (const other of this.sockets) {
-        if (other.tab && other.tab !== d.tab) this.tell(other, { t: "role", d: { role: "observer", by: d.tab } });
+        if (other.tab && other !== socket) this.tell(other, { t: "role", d: { role: "observer", by: d.tab } });
       }
       this.writer = d.tab;
+      this.pen = socket;
       this.fence += 1;
     }
     socket.tab = d.tab;
@@ -147,6 +149,12 @@ export class Engine {
     const head = this.events.length;
     const mode = resume === null ? "snapshot" : resume === head ? "noop" : "replay";
     const known = d.pending.filter((id) => this.outcomes.has(id));
+    const welcome = () => this.welcome(socket, { pen, resume, head, mode, known });
+    if (this.welcome_ms) this.timers.set(welcome, this.welcome_ms);
+    else welcome();
+  }
+
+  welcome(socket, { pen, resume, head, mode, known }) {
     this.tell(socket, {
       t: "welcome",
       d: {
@@ -175,7 +183,7 @@ export class Engine {
     if (this.outcomes.has(id)) return { ...this.outcomes.get(id), dup: true };
     const refuse = (code, facts = {}) => ({ t: "err", id, code, message: code, temp: false, d: facts });
     if (this.refusals.length) return { t: "err", id, message: "no", d: {}, ...this.refusals.shift() };
-    if (socket.tab !== this.writer) return refuse("fenced");
+    if (socket !== this.pen || socket.tab !== this.writer) return refuse("observer");
     if (t === "draft.save") {
       if (d.base !== this.draft.rev) return refuse("conflict", { rev: this.draft.rev });
       for (const change of d.changes) {

@@ -176,6 +176,22 @@ test("a draining node: the new line is there before the old one goes", async () 
   assert.deepEqual(new Set(states), new Set(["online"]));
 });
 
+test("a draining node: typing and asking go on while the pen goes over to the new line", async () => {
+  const w = world();
+  const client = await join(w);
+  const roles = [];
+  client.addEventListener("role", ({ detail }) => roles.push(detail.role));
+  w.engine.welcome_ms = 500;
+  w.engine.say({ t: "drain", d: { in_ms: 0 } });
+  await w.timers.pass(200);
+  assert.equal(commands(w.engine, "hello").length, 2);
+  const asked = client.ask("how many?");
+  assert.notEqual(client.edit("code", "class Garage"), false);
+  await w.timers.pass(2_000);
+  assert.equal((await asked).t, "ack");
+  assert.deepEqual([roles, client.role, w.engine.draft.fields.code], [[], "writer", "class Garage"]);
+});
+
 test("close codes: 45xx stops and says why, 4101 comes back without a cursor", async () => {
   const w = world();
   const client = await join(w);
