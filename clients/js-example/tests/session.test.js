@@ -1,33 +1,10 @@
 // The whole client against a small engine: lost lines, lost acks, two tabs, reloads, clocks.
 
 import assert from "node:assert/strict";
-import { afterEach, test } from "node:test";
+import { test } from "node:test";
 
-import { InterviewClient } from "../client/index.js";
-import { Engine, Locks, Storage, Timers, settle } from "./fakes.js";
-
-const open = [];
-afterEach(() => open.splice(0).forEach((client) => client.close()));
-
-function world() {
-  const timers = new Timers();
-  return { timers, engine: new Engine(timers), storage: new Storage(), locks: new Locks() };
-}
-
-async function join({ timers, engine, storage, locks }, given = {}) {
-  const environment = { timers, storage, locks, WebSocket: engine.WebSocket, random: () => 0.5 };
-  const client = new InterviewClient({ interview: "i1", ticket: engine.ticket, environment, ...given });
-  client.texts = [];
-  client.addEventListener("draft", () => client.texts.push(client.draft.local.code));
-  open.push(client);
-  if (given.wait === false) return client;
-  await client.connect();
-  await settle();
-  return client;
-}
-
-const commands = (engine, t) => engine.heard.filter((frame) => frame.t === t);
-const cut = (engine, code = 1006) => [...engine.sockets].forEach((socket) => socket.end(code));
+import { settle } from "./fakes.js";
+import { commands, cut, join, world } from "./tabs.js";
 
 test("connects with a ticket as a subprotocol, and knows the interview", async () => {
   const w = world();
@@ -176,22 +153,6 @@ test("a draining node: the new line is there before the old one goes", async () 
   assert.deepEqual(new Set(states), new Set(["online"]));
 });
 
-test("a draining node: typing and asking go on while the pen goes over to the new line", async () => {
-  const w = world();
-  const client = await join(w);
-  const roles = [];
-  client.addEventListener("role", ({ detail }) => roles.push(detail.role));
-  w.engine.welcome_ms = 500;
-  w.engine.say({ t: "drain", d: { in_ms: 0 } });
-  await w.timers.pass(200);
-  assert.equal(commands(w.engine, "hello").length, 2);
-  const asked = client.ask("how many?");
-  assert.notEqual(client.edit("code", "class Garage"), false);
-  await w.timers.pass(2_000);
-  assert.equal((await asked).t, "ack");
-  assert.deepEqual([roles, client.role, w.engine.draft.fields.code], [[], "writer", "class Garage"]);
-});
-
 test("close codes: 45xx stops and says why, 4101 comes back without a cursor", async () => {
   const w = world();
   const client = await join(w);
@@ -304,32 +265,6 @@ test("submit saves first, locks the editors, and names what is stored", async ()
   await submitted;
   assert.equal(w.engine.draft.fields.code, "the end");
   assert.equal(client.view.phase, "submitted");
-});
-
-test("a page that comes in while the record is away calls nothing saved until the record has it", async () => {
-  const w = world();
-  w.engine.durable = "live";
-  const writer = await join(w);
-  writer.edit("code", "class Garage");
-  await w.timers.pass(2_000);
-  const late = await join(w, { write: false });
-  assert.deepEqual([late.savedState("code"), late.savedState("apis")], ["live", "saved"]);
-  w.engine.say({ t: "recorded", d: { s: 1 } });
-  await settle();
-  assert.equal(late.savedState("code"), "saved");
-});
-
-test("what the record caught up with while the line was cut is saved", async () => {
-  const w = world();
-  const client = await join(w);
-  w.engine.durable = "live";
-  client.edit("code", "class Garage");
-  await w.timers.pass(2_000);
-  assert.equal(client.savedState("code"), "live");
-  cut(w.engine);
-  w.engine.durable = "record";
-  await w.timers.pass(2_000);
-  assert.deepEqual([client.status.state, client.savedState("code")], ["online", "saved"]);
 });
 
 test("the record is away: submit waits and goes again with its id; saves are marked live", async () => {
