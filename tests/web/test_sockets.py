@@ -115,15 +115,13 @@ async def test_whatever_a_client_says_keeps_its_socket_open(beating: Node, answe
     await socket.alive()
 
 
-async def test_the_ping_tells_of_an_event_whose_doorbell_was_lost(beating: Node) -> None:
+async def test_the_heartbeat_brings_an_event_whose_doorbell_was_lost(beating: Node, node: Node) -> None:
     person, interview = await sitting(beating)
-    socket = await person.join(interview)
+    writer = await Person(node, person.http, person.access).join(interview)
+    socket = await person.join(interview, write=False)
     await beating.parts.conductor.fanout._pubsub.unsubscribe(keys_of(interview).bell)  # type: ignore[union-attr]
-    async with listening(beating.settings) as other:
-        away = Person(other, person.http, person.access)
-        writer = await away.join(interview, tab="other")
-        ack = await writer.command("draft.save", save(0, "heard of by the heartbeat"))
-        assert (await socket.receive("draft.saved"))["s"] == ack["s"]
+    ack = await writer.command("draft.save", save(0, "heard of by the heartbeat"))
+    assert (await socket.receive("draft.saved"))["s"] == ack["s"]
 
 
 # --- a client that does not read -----------------------------------------------------------------------------
