@@ -16,19 +16,18 @@ from engine.live.keys import keys_of
 from engine.live.values import Applied
 from engine.record import events as record
 from engine.record import interviews
-from engine.record.catalog import load_packs
 from engine.record.events import Batch, Recorded
 from engine.recorder import Lost, Parked
 from engine.settings import Settings
 from protocol.codec import decode_event
 from protocol.messages import Ack, Refusal
 from protocol.words import Cursor
-from tests.conductor.conftest import nodes
+from tests.conductor.conftest import hall, hall_settings, nodes
 from tests.conductor.crash import change_of, commit_and_die
-from tests.conductor.nodes import PACKS, Candidate, Listener, Nodes, ask, candidate, execute, fresh_id, proceed, save
+from tests.conductor.nodes import Candidate, Listener, Nodes, ask, candidate, execute, fresh_id, proceed, save
 from tests.until import until
 
-__all__ = ["nodes"]
+__all__ = ["hall", "hall_settings", "nodes"]
 
 
 def seqs(bodies: list[bytes]) -> list[int]:
@@ -374,10 +373,9 @@ async def test_a_node_that_ends_records_what_waits(nodes: Nodes) -> None:
     assert await future == "record"
 
 
-async def test_a_node_ends_in_time_also_when_redis_is_away(settings: Settings, servers: Embedded) -> None:
+async def test_a_node_ends_in_time_also_when_redis_is_away(hall_settings: Settings, servers: Embedded) -> None:
     async with AsyncExitStack() as stack:
-        node = await Nodes(settings, stack).open()
-        await load_packs(node.engine, PACKS)
+        node = await Nodes(hall_settings, stack).open()
         tab = await candidate(node)
         change = await commit_and_die(tab, save(0, "kept by the stream", id=fresh_id()))
         servers.valkey.kill()

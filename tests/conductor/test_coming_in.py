@@ -12,6 +12,7 @@ async def test_what_happens_during_a_hello_is_heard_though_another_came_in_after
     stood = (await tab.hello()).arrival.loaded
     await tab.does(ask())
     await quick.join(nodes.first, tab.interview)
+    slow.starts(stood.interview.seq)
     await nodes.first.fanout.start(topic, stood.epoch, stood.interview.seq)
     assert slow.events == await tab.recorded()
     await tab.does(ask())

@@ -64,9 +64,10 @@ async def test_a_cursor_ahead_of_the_head_gets_a_snapshot(nodes: Nodes) -> None:
 
 
 async def test_a_gap_is_replayed_up_to_a_number_of_events(nodes: Nodes) -> None:
+    """All of them committed by a process that died: hello has them recorded first."""
     tab = await candidate(nodes.first)
     for rev in range(REPLAY_EVENTS_MAX + 1):
-        await tab.does(save(rev, str(rev)))
+        await commit_and_die(tab, save(rev, str(rev)))
     epoch = await epoch_of(tab)
     whole = (await tab.hello(resume=Cursor(epoch=epoch, s=1))).arrival
     assert (whole.mode, len(whole.missed)) == ("replay", REPLAY_EVENTS_MAX)

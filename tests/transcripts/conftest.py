@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.conductor.conftest import nodes
+from tests.conductor.conftest import hall, hall_settings, nodes
 
-__all__ = ["nodes"]
+__all__ = ["hall", "hall_settings", "nodes"]
