@@ -139,6 +139,7 @@ def _server(app: Callable[[Scope, Receive, Send], Awaitable[None]], settings: Se
         app,
         loop="none",
         lifespan="on",
+        http=_http(),
         ws=Wire,
         ws_max_size=FRAME_BYTES_MAX,
         ws_per_message_deflate=False,  # its memory a socket, and its leak of secrets by length
@@ -152,6 +153,15 @@ def _server(app: Callable[[Scope, Receive, Send], Awaitable[None]], settings: Se
         timeout_graceful_shutdown=max(1, math.ceil(min(settings.drain_seconds, END_SECONDS))),
     )
     return Server(config)
+
+
+def _http() -> Any:
+    """What speaks HTTP: with bounds of our own where httptools is there; h11, which has its own, elsewhere."""
+    try:
+        from engine.web.head import Head
+    except ImportError:
+        return "h11"
+    return Head
 
 
 def _noting(app: Starlette, failures: list[BaseException]) -> Callable[[Scope, Receive, Send], Awaitable[None]]:

@@ -82,9 +82,10 @@ class RawSocket:
         }
         said = [f"{name}: {value}" for name, value in {**usual, **headers}.items() if value is not None]
         self.send_bytes("\r\n".join([line or f"GET {path} HTTP/1.1", *said, "", ""]).encode("latin-1"))
-        return await self._answer()
+        return await self.answer()
 
-    async def _answer(self) -> Answer:
+    async def answer(self) -> Answer:
+        """The next HTTP answer."""
         async with asyncio.timeout(ANSWER_SECONDS):
             head = await self.reader.readuntil(b"\r\n\r\n")
             status, *lines = head.decode("latin-1").split("\r\n")[:-2]

@@ -11,6 +11,7 @@ import pytest
 
 from engine.embedded import Embedded
 from engine.live.tickets import TICKET_TTL_SECONDS
+from engine.web import head
 from tests.web.listening import Node, Person, fresh_settings, listening
 from tests.web.raw_socket import Answer
 
@@ -189,6 +190,30 @@ async def test_16_no_extension_is_negotiated(stage: Stage, offer: str) -> None:
 async def test_8_a_poisoned_host_changes_nothing(stage: Stage, host: str) -> None:
     answer = await stage.ask(JSON, await stage.ticket(), headers={"Host": host})
     assert answer.status in (101, 400)
+
+
+@pytest.mark.parametrize("more", [b"X: y\r\n", b"x", b"X: "], ids=["headers", "line", "header"])
+async def test_11_a_head_without_end_is_refused_before_it_costs_anything(node: Node, more: bytes) -> None:
+    socket = await node.connect()
+    socket.send_bytes(b"GET /healthz HTTP/1.1\r\nX: " + more * 100_000)
+    assert (await socket.answer()).status == 431
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nX: "])
+async def test_9_a_head_that_does_not_come_is_not_waited_for(
+    node: Node, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(head, "HEAD_SECONDS", 0.1)
+    socket = await node.connect()
+    socket.send_bytes(said)
+    assert (await socket.answer()).status == 408
+
+
+async def test_one_connection_may_ask_many_things(node: Node) -> None:
+    socket = await node.connect()
+    for _ in range(3):
+        socket.send_bytes(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await socket.answer()).status == 200
 
 
 async def test_11_more_headers_than_anybody_needs_are_refused(stage: Stage) -> None:
