@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import TimerHandle, Transport
 from asyncio.transports import BaseTransport
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -26,8 +26,7 @@ class Head(HttpToolsProtocol):
         self._deadline: TimerHandle | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
-        assert isinstance(transport, Transport)
-        super().connection_made(transport)
+        super().connection_made(cast(Transport, transport))  # uvloop's are of no such class
         self._expect()
 
     def data_received(self, data: bytes) -> None:
