@@ -156,6 +156,8 @@ def build_app(settings: Settings) -> Starlette:
             stack.push_async_callback(http.aclose)
             await stack.enter_async_context(running_backbone(backbone))
             await stack.enter_async_context(running(mail.run, "mail"))
+            for hash in await backbone.catalog.hashes():
+                await backbone.conductor.shelf.get(hash)  # at hand also while Postgres is away
             await deadlines.poll(backbone.conductor)
             await deadlines.sweep(backbone.conductor, backbone.engine)
             deadlines_run = partial(deadlines.run_deadlines, backbone.conductor, backbone.engine)

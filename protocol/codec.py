@@ -11,7 +11,7 @@ import msgspec
 from protocol import events
 from protocol.codes import Refuse
 from protocol.messages import EVENT_FRAMES, Command, EventFrame, EventToClient, Frame, FromClient, ToClient
-from protocol.words import FRAME_BYTES_MAX, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, Fence, Value
+from protocol.words import FRAME_BYTES_MAX, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, Value
 
 Encoding = Literal["json", "msgpack"]
 ENCODINGS: dict[str, Encoding] = {SUBPROTOCOL_JSON: "json", SUBPROTOCOL_MSGPACK: "msgpack"}
@@ -29,12 +29,6 @@ class BadFrame(ValueError):
         self.refuse, self.at, self.id = refuse, at, id
 
 
-class FencedCommand(Value, frozen=True, kw_only=True):
-    """A command over REST: the frame itself, and the fence that gives the right to write."""
-
-    fence: Fence | None = None
-
-
 _from_client: dict[Encoding, Callable[[bytes], Any]] = {
     "json": msgspec.json.Decoder(FromClient).decode,
     "msgpack": msgspec.msgpack.Decoder(FromClient).decode,
@@ -48,8 +42,6 @@ _encode: dict[Encoding, Callable[[Any], bytes]] = {
     "msgpack": msgspec.msgpack.Encoder().encode,
 }
 _event = msgspec.json.Decoder(EventToClient)
-_command = msgspec.json.Decoder(Command)
-_fence = msgspec.json.Decoder(FencedCommand)
 CLIENT_TYPES = frozenset(frame.__struct_config__.tag for frame in get_args(FromClient))
 
 
@@ -61,11 +53,13 @@ def decode(data: bytes, encoding: Encoding = "json", *, bytes_max: int = FRAME_B
     return frame
 
 
-def decode_command(data: bytes) -> tuple[Command, Fence | None]:
-    """A command and its fence from the body of a REST request. Raises BadFrame as `decode` does."""
-    command: Command
-    command, fence = _checked(data, lambda data: (_command.decode(data), _fence.decode(data).fence), "json")
-    return command, fence
+def command_of(plain: dict[str, Any]) -> Command:
+    """A command from a frame that was read already (`t`, `id`, `d`). Raises BadFrame as `decode` does."""
+    try:
+        command: Command = msgspec.convert(plain, Command)
+    except msgspec.ValidationError as error:
+        raise _misfit(error, plain) from None
+    return command
 
 
 def encode(frame: Frame, encoding: Encoding = "json") -> bytes:

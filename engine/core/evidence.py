@@ -88,11 +88,6 @@ def triviality(fields: Mapping[Field, str], pack: Pack) -> Triviality | None:
     return "echo" if len(set(own)) < WORDS_MIN else None
 
 
-def is_trivial(fields: Mapping[Field, str], pack: Pack) -> bool:
-    """Whether the draft scores 0 without a judge being asked."""
-    return triviality(fields, pack) is not None
-
-
 def _lines(fields: Mapping[Field, str]) -> list[str]:
     """The draft's different lines, each once, as they are compared."""
     text = "\n".join(fields[field] for field in sorted(fields))[:SCAN_CHARS_MAX]

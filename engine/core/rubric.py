@@ -23,9 +23,7 @@ Level = Literal["mid", "senior"]
 
 _WORD = re.compile(r"\w")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_LISTED = re.compile(
-    r"[\s\-*•+#\d.)`]*(?:(?:abstract|class|enum|interface|struct|type|record)\s+)*[`*]*([A-Z]\w+)"
-)
+_LISTED = re.compile(r"[\s\-*•+#\d.)`]*(?:(?:abstract|class|enum|interface|struct|type|record)\s+)*[`*]*([A-Z]\w+)")
 
 
 class RubricError(ValueError):

@@ -20,12 +20,15 @@ end
 
 local mode, missed, bytes, since = 'snapshot', {}, 0, tonumber(ARGV[6])
 if ARGV[5] == epoch and since <= head and head - since <= tonumber(ARGV[9]) then
-  local found = redis.call('XRANGE', events, (since + 1) .. '-0', '+')
-  for i, entry in ipairs(found) do
-    missed[i] = entry[2][2]
-    bytes = bytes + #missed[i]
-  end
-  if #missed == head - since and bytes <= tonumber(ARGV[10]) then mode = since == head and 'noop' or 'replay' end
+  local bytes_max, page = tonumber(ARGV[10]), 32
+  repeat -- in pages, so that what is too much to send is not read either
+    local found = redis.call('XRANGE', events, (since + #missed + 1) .. '-0', '+', 'COUNT', page)
+    for _, entry in ipairs(found) do
+      missed[#missed + 1] = entry[2][2]
+      bytes = bytes + #entry[2][2]
+    end
+  until #found < page or bytes > bytes_max
+  if #missed == head - since and bytes <= bytes_max then mode = since == head and 'noop' or 'replay' end
 end
 
 local outcomes = {}

@@ -20,7 +20,6 @@ from protocol.words import Field, Language
 QUESTIONS = UUID("6a1de2a3-7c7c-5d0e-9b57-3b5c1f0c5e11")
 """A question's id is made from its slug, so that it is the same in every installation."""
 LOAD_LOCK = 7_313
-PACKS_CACHED = 256
 
 
 class SectionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,15 +38,6 @@ class Question(QuestionItem, frozen=True, kw_only=True):
     sections: tuple[SectionView, ...]
     languages: tuple[Language, ...]
     max_questions: int
-
-
-class Start(msgspec.Struct, frozen=True, kw_only=True):
-    """What an interview on a question starts from."""
-
-    question_id: UUID
-    slug: str
-    pack_hash: str
-    pack: Pack
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,11 +134,10 @@ def _rules(id: UUID, pack: Pack) -> list[dict[str, Any]]:
 
 
 class Catalog:
-    """The catalog for readers. Packs are kept once read: a hash names one body for ever."""
+    """The catalog for readers."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._packs: dict[str, Pack] = {}
 
     async def page(self, browse: Browse, user_id: UUID | None) -> Page:
         """One page of the catalog. Raises BadCursor."""
@@ -170,37 +159,22 @@ class Catalog:
             max_questions=row.max_questions,
         )
 
-    async def start(self, slug: str) -> Start | None:
-        """What an interview on this question is started from; None where there is no such question.
-
-        Whether it may be started is the pack's word: `pack.playable`.
-        """
+    async def hashes(self) -> list[str]:
+        """The packs that new interviews would be pinned to."""
         async with self._engine.connect() as connection:
             found = await connection.execute(
-                sa.select(questions.c.id, questions.c.slug, questions.c.pack_hash).where(
-                    questions.c.slug == slug, questions.c.status.in_(browsing.VISIBLE)
-                )
+                sa.select(questions.c.pack_hash).where(questions.c.status == "published", questions.c.access == "free")
             )
-            row = found.one_or_none()
-        if row is None:
-            return None
-        pack = await self.pack(row.pack_hash)
-        return Start(question_id=row.id, slug=row.slug, pack_hash=row.pack_hash, pack=pack)
+        return list(found.scalars())
 
     async def pack(self, hash: str) -> Pack:
         """The pack with this hash. Raises LookupError: an interview pins only packs that were loaded."""
-        if (known := self._packs.get(hash)) is not None:
-            return known
         async with self._engine.connect() as connection:
             found = await connection.execute(sa.select(question_packs.c.body).where(question_packs.c.hash == hash))
             body = found.scalar_one_or_none()
         if body is None:
             raise LookupError(f"no pack has the hash {hash}")
-        pack = decode_pack(body)
-        if len(self._packs) >= PACKS_CACHED:
-            self._packs.pop(next(iter(self._packs)))
-        self._packs[hash] = pack
-        return pack
+        return decode_pack(body)
 
 
 __all__ = [
@@ -215,7 +189,6 @@ __all__ = [
     "Question",
     "QuestionItem",
     "SectionView",
-    "Start",
     "TimeLimits",
     "load_packs",
 ]

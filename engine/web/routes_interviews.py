@@ -21,14 +21,14 @@ from engine.record.events import millis, read_events
 from engine.record.interviews import NotStartable, Row
 from engine.recorder import Lost, NotThere, Parked
 from engine.web.auth import current_user
-from engine.web.bodies import located, path_id, path_word
+from engine.web.bodies import path_id, path_word
 from engine.web.operations import operation, reply
 from engine.web.parts import parts_of
 from engine.web.problems import ErrorAt, Kind, Problem, refused
-from protocol.codec import decode_event, event_type
+from protocol.codec import command_of, decode_event, event_type
 from protocol.codes import Refuse
 from protocol.events import DraftSaved
-from protocol.messages import Ack, Command
+from protocol.messages import Ack
 from protocol.views import EvaluationView, Snapshot
 from protocol.words import FRAME_BYTES_MAX, SUBPROTOCOL_JSON, CommandId, Fence, Millis, Phase, Role
 
@@ -205,10 +205,7 @@ async def perform_command(request: Request, body: CommandBody) -> Ack:
     The answer is the ack, after the record has it. Refusals carry the socket's codes.
     """
     id = await _own(request)
-    try:
-        frame = msgspec.convert({"t": body.t, "id": body.id, "d": body.d}, Command)
-    except msgspec.ValidationError as error:
-        raise Problem(Kind.BAD_BODY, errors=(located(error),)) from None
+    frame = command_of({"t": body.t, "id": body.id, "d": body.d})
     try:
         answer = await parts_of(request).conductor.handle(id, frame, body.fence)
     except (StateReset, Lost):

@@ -14,15 +14,15 @@ from protocol import messages as m
 from protocol.codec import (
     BadFrame,
     Encoding,
+    command_of,
     decode,
-    decode_command,
     decode_event,
     decode_to_client,
     encode,
     event_bytes,
 )
 from protocol.codes import Refuse
-from protocol.words import FIELDS, FRAME_BYTES_MAX, Change, Fence
+from protocol.words import FIELDS, FRAME_BYTES_MAX, Change
 from tests.protocol import speaking
 
 encodings = pytest.mark.parametrize("encoding", ["json", "msgpack"])
@@ -114,27 +114,23 @@ def test_two_commands_are_the_same_if_they_say_the_same() -> None:
 # --- REST --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fence", [None, Fence(epoch=3, n=4)])
-def test_a_command_over_rest_carries_its_fence(fence: Fence | None) -> None:
-    body = msgspec.json.encode({"t": "phase.proceed", "id": "abcdefgh", "d": {}, "fence": fence})
-    assert decode_command(body) == (m.PhaseProceed(id="abcdefgh"), fence)
+def test_a_command_may_come_as_a_frame_that_was_read_already() -> None:
+    assert command_of({"t": "phase.proceed", "id": "abcdefgh", "d": {}}) == m.PhaseProceed(id="abcdefgh")
 
 
 @pytest.mark.parametrize(
-    ("body", "refuse", "at"),
+    ("plain", "refuse", "at"),
     [
-        (b'{"t":"phase.proceed","id":"abcdefgh","fence":{"epoch":"1","n":1}}', Refuse.BAD_FRAME, "$.fence.epoch"),
-        (b'{"t":"phase.proceed","id":"abcdefgh","fence":{"epoch":1}}', Refuse.BAD_FRAME, "$.fence"),
-        (b'{"t":"phase.proceed","id":"abcdefgh","fence":7}', Refuse.BAD_FRAME, "$.fence"),
-        (b'{"t":"hello","id":"abcdefgh","d":{"proto":1,"tab":"a"}}', Refuse.BAD_FRAME, "$.t"),
-        (b'{"t":"evaluation.completed","id":"abcdefgh","d":{}}', Refuse.UNKNOWN_TYPE, "$.t"),
-        (b'{"t":"phase.proceed"}', Refuse.BAD_FRAME, "$"),
-        (b"", Refuse.BAD_JSON, None),
+        ({"t": "hello", "id": "abcdefgh", "d": {"proto": 1, "tab": "a"}}, Refuse.BAD_FRAME, "$.t"),
+        ({"t": "evaluation.completed", "id": "abcdefgh", "d": {}}, Refuse.UNKNOWN_TYPE, "$.t"),
+        ({"t": "clarify.ask", "id": "abcdefgh", "d": {"text": 5}}, Refuse.BAD_FRAME, "$.d.text"),
+        ({"t": "phase.proceed"}, Refuse.BAD_FRAME, "$"),
+        ({}, Refuse.UNKNOWN_TYPE, "$.t"),
     ],
 )
-def test_a_body_that_is_no_command_is_refused(body: bytes, refuse: Refuse, at: str | None) -> None:
+def test_a_frame_that_is_no_command_is_refused(plain: dict[str, Any], refuse: Refuse, at: str) -> None:
     with pytest.raises(BadFrame) as bad:
-        decode_command(body)
+        command_of(plain)
     assert (bad.value.refuse, bad.value.at) == (refuse, at)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from engine.conductor import deadlines
 from engine.core.interview import Interview
 from engine.live.fanout import News
-from protocol.codec import BadFrame, decode_command, encode
+from protocol.codec import BadFrame, command_of, encode
 from protocol.messages import Frame
 from protocol.words import Cursor
 from tests.conductor.nodes import Candidate, Nodes, start
@@ -38,7 +38,7 @@ class ConductorStage:
 
     async def says(self, frame: dict[str, Any]) -> None:
         try:
-            command, _ = decode_command(msgspec.json.encode(frame))
+            command = command_of(frame)
         except BadFrame as bad:
             self._tell(bad.refuse.frame(id=bad.id, at=bad.at, message=str(bad)))
         else:

@@ -11,7 +11,7 @@ from engine.core.interview import Interview, due_at
 from engine.core.machine import Announce, Asked, ClockRan, Command, Decided, decide
 from engine.core.matcher import compile_rules, match
 from protocol import commands, events
-from protocol.codec import BadFrame, decode_command, encode
+from protocol.codec import BadFrame, command_of, encode
 from protocol.messages import EVENT_FRAMES, Ack, Frame
 from tests.core.playing import STARTED_AT, fresh, happen
 from tests.transcripts.script import PACK
@@ -35,7 +35,7 @@ class CoreStage:
 
     async def says(self, frame: dict[str, Any]) -> None:
         try:
-            command, _ = decode_command(msgspec.json.encode(frame))
+            command = command_of(frame)
         except BadFrame as bad:
             self._tell(bad.refuse.frame(id=bad.id, at=bad.at, message=str(bad)))
             return
