@@ -60,11 +60,11 @@ async def test_an_interview_nobody_came_to_ends_by_itself(nodes: Nodes) -> None:
 
 async def test_nothing_happens_a_moment_before(nodes: Nodes) -> None:
     tab = await candidate(nodes.first)
-    nodes.until((await tab.state()).deadline_at - 200)
+    nodes.until((await tab.state()).deadline_at - 5_000)
     await act_everywhere(nodes)
     assert (await tab.state()).phase == "clarifying"
     await tab.does(proceed())
-    nodes.until((await tab.state()).deadline_at + GRACE_MS - 200)
+    nodes.until((await tab.state()).deadline_at + GRACE_MS - 5_000)
     await act_everywhere(nodes)
     assert (await tab.state()).phase == "design"
 
