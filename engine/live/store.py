@@ -171,11 +171,17 @@ class Live:
 
     async def recorded(self, id: str, epoch: int, seq: int) -> bool:
         """The record holds the events to `seq`: remember it, and ring. False: this epoch is over."""
-        keys = keys_of(id)
-        reply = await self._scripts["recorded"](
-            keys=[keys.state, keys.events, keys.dirty], args=[id, epoch, seq, keys.bell, EVENTS_KEPT]
-        )
-        return bool(reply == b"ok")
+        return (await self.all_recorded([(id, epoch, seq)]))[0]
+
+    async def all_recorded(self, positions: Sequence[tuple[str, int, int]]) -> list[bool]:
+        """The same for many (id, epoch, seq), in one round trip."""
+        script = self._scripts["recorded"]
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for id, epoch, seq in positions:
+                keys = keys_of(id)
+                args: list[Any] = [id, epoch, seq, keys.bell, EVENTS_KEPT]
+                await script(keys=[keys.state, keys.events, keys.dirty], args=args, client=pipe)
+            return [reply == b"ok" for reply in await pipe.execute()]
 
     async def rebuild(self, loaded: Loaded, commands: Iterable[tuple[str, bytes]]) -> bool:
         """Install a copy made from the record, with its commands (id, hash + outcome). False: another was newer."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 import asyncpg
@@ -196,8 +196,7 @@ class Recorder:
         except NOT_THE_DATA as error:
             self._went_away(error)
             return set()
-        for id in written:
-            await self._tell(id, group[id], ready[id].last)
+        await self._tell([(id, group[id], ready[id].last) for id in written])
         return written
 
     async def _alone(self, id: str, waiting: _Waiting) -> None:
@@ -219,7 +218,7 @@ class Recorder:
         else:
             self._came_back()
             self._lagging.discard(id)
-            await self._tell(id, waiting, last)
+            await self._tell([(id, waiting, last)])
 
     async def _settle(self, id: str, epoch: int) -> int:
         """Bring the record to live's head, whoever wrote what, and say how far it is."""
@@ -276,13 +275,17 @@ class Recorder:
         await self.rebuilder.rebuild(id, stale=epoch)
         raise Lost(id)
 
-    async def _tell(self, id: str, waiting: _Waiting, last: int) -> None:
-        """The record has the events to `last`: live learns it, sockets are rung, waiters go on."""
+    async def _tell(self, recorded: Sequence[tuple[str, _Waiting, int]]) -> None:
+        """The record has these interviews' events to `last`: live learns it, sockets are rung, waiters go on."""
         try:
-            alive = await self._live.recorded(id, waiting.loaded.epoch, last)
+            alive = await self._live.all_recorded([(id, waiting.loaded.epoch, last) for id, waiting, last in recorded])
         except (RedisError, OSError) as error:
             log.warning("live_away", error=type(error).__name__)
-            alive = True  # they are recorded; live learns it at the next sweep
+            alive = [True] * len(recorded)  # they are recorded; live learns it at the next sweep
+        for (id, waiting, last), is_alive in zip(recorded, alive, strict=True):
+            self._told(id, waiting, last, alive=is_alive)
+
+    def _told(self, id: str, waiting: _Waiting, last: int, *, alive: bool) -> None:
         if not alive:
             log.info("live_stale", interview=id, epoch=waiting.loaded.epoch, recorded=last)
         rest = [waiter for waiter in waiting.waiters if waiter.seq > last]
