@@ -113,6 +113,7 @@ class Fanout:
                 topic.position = min(topic.position, position)
         if topic.newest is not None:
             await self.ring(topic.id, topic.newest)
+        await self.ring_again(topic.id)  # the confirmation may have been that of a subscription before this one
 
     async def ring(self, id: str, bell: Bell) -> None:
         """Hand on what is new up to `bell.told`. Returns when this node's sockets have it queued."""
@@ -188,9 +189,9 @@ class Fanout:
         if id is None or topic is None:
             return
         if message["type"] == "subscribe":
-            if topic.subscribed.is_set():  # the connection was new: rings may have been lost
-                self._spawn(self.ring_again(id))
             topic.subscribed.set()
+            if topic.position is not None:  # somebody was welcomed before this: rings may have been lost
+                self._spawn(self.ring_again(id))
         elif message["type"] == "message" and message["data"] == b"tail":
             self._spawn(self._ring_narrative(topic))
         elif message["type"] == "message":

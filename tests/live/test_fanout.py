@@ -207,3 +207,17 @@ async def test_nobody_hears_of_an_interview_without_listeners(nodes: Nodes) -> N
     fanout: Fanout = nodes.first.fanout
     await fanout.ring("7e57ab1e-0000-4000-8000-00000000dead", Bell(1, 1, 1, 1))
     await fanout.leave("7e57ab1e-0000-4000-8000-00000000dead", Listener())
+
+
+async def test_a_subscription_that_is_confirmed_late_brings_what_was_rung_before(nodes: Nodes) -> None:
+    first, second = await nodes.two()
+    tab = await candidate(first)
+    fanout = second.fanout
+    subscription, fanout._pubsub = fanout._pubsub, None  # as while the connection to Redis is made anew
+    assert subscription is not None
+    watcher = Listener()
+    await watcher.join(second, tab.interview)  # welcomed unconfirmed, after a while
+    await tab.does(ask())
+    await subscription.subscribe(keys_of(tab.interview).bell)
+    fanout._pubsub = subscription
+    await until(lambda: heard(watcher) == [1])
