@@ -267,11 +267,18 @@ async def test_a_node_that_leaves_gives_no_tickets_and_is_not_ready(settings: Se
     async with listening(settings) as leaving:
         person, interview = await sitting(leaving)
         await person.join(interview)  # keeps the node busy
-        assert (await person.http.get("/readyz")).status_code == 200
+        line = await leaving.connect()  # new ones are not taken any more
+        headers = f"Host: x\r\nAuthorization: {person.http.headers['authorization']}\r\nContent-Length: 0\r\n\r\n"
+
+        async def ask(what: str) -> int:
+            line.send_bytes(f"{what} HTTP/1.1\r\n{headers}".encode())
+            return (await line.answer()).status
+
+        assert await ask("GET /readyz") == 200
         leaving.stop.set()
 
         async def refused() -> bool:
-            return (await person.http.get("/readyz")).status_code == 503
+            return await ask("GET /readyz") == 503
 
         await until(refused)
-        assert (await person.http.post(f"/v1/interviews/{interview}/ticket", json={})).status_code == 503
+        assert await ask(f"POST /v1/interviews/{interview}/ticket") == 503
