@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from tests.chaos.nemesis import Nemesis
 from tests.chaos.trial import Trial, durable_stack
 
 KILLS, FLUSHES, PEOPLE, SEED = 10, 2, 6, 20
+TRIAL_SECONDS_MAX = 100
 
 
 async def test_nothing_acknowledged_is_lost_or_doubled_and_every_submission_is_judged_once(tmp_path: Path) -> None:
-    async with durable_stack(tmp_path) as stack:
+    async with durable_stack(tmp_path) as stack, asyncio.timeout(TRIAL_SECONDS_MAX):
         report = await Trial(stack, SEED).run(partial(Nemesis.kills, each=KILLS, flushes=FLUSHES), people=PEOPLE)
     assert report.violations == [], "\n".join(report.lines()) + "\n" + stack.logs()
     assert report.faults["node0"] + report.faults["node1"] == KILLS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.chaos.trial import Trial
 from tests.stack import running_stack
 
 DRAIN_SECONDS = 4
+TRIAL_SECONDS_MAX = 80
 PEOPLE, ROUNDS, SEED = 6, 1, 8
 WITHOUT_SOCKET_MS_MAX = 1_000
 """For half of them: other tests run beside this one, and this client lets go before it has the next socket."""
@@ -26,7 +28,8 @@ async def test_a_rolling_update_loses_nothing_and_ends_in_time(
         await nemesis.drains(ROUNDS)
         exits.extend(nemesis.exits)
 
-    async with running_stack(servers, template, tmp_path, ENGINE_DRAIN_SECONDS=str(DRAIN_SECONDS)) as stack:
+    drains = {"ENGINE_DRAIN_SECONDS": str(DRAIN_SECONDS)}
+    async with running_stack(servers, template, tmp_path, **drains) as stack, asyncio.timeout(TRIAL_SECONDS_MAX):
         report = await Trial(stack, SEED).run(update, people=PEOPLE)
     assert report.violations == [], "\n".join(report.lines()) + "\n" + stack.logs()
     assert [status for status, _ in exits] == [0] * (2 * ROUNDS)
