@@ -28,8 +28,11 @@ async def test_a_rolling_update_loses_nothing_and_ends_in_time(
         await nemesis.drains(ROUNDS)
         exits.extend(nemesis.exits)
 
-    drains = {"ENGINE_DRAIN_SECONDS": str(DRAIN_SECONDS)}
-    async with running_stack(servers, template, tmp_path, **drains) as stack, asyncio.timeout(TRIAL_SECONDS_MAX):
+    drain = str(DRAIN_SECONDS)
+    async with (
+        running_stack(servers, template, tmp_path, ENGINE_DRAIN_SECONDS=drain) as stack,
+        asyncio.timeout(TRIAL_SECONDS_MAX),
+    ):
         report = await Trial(stack, SEED).run(update, people=PEOPLE)
     assert report.violations == [], "\n".join(report.lines()) + "\n" + stack.logs()
     assert [status for status, _ in exits] == [0] * (2 * ROUNDS)
