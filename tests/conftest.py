@@ -86,7 +86,7 @@ async def database_url(new_database: NewDatabase) -> str:
 async def redis_url(server_urls: Urls) -> str:
     """The session's Valkey, emptied."""
     async with Redis.from_url(server_urls.redis) as client:
-        await client.flushall()
+        await client.flushdb()
     return server_urls.redis
 
 

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import httpx2
+from redis.asyncio import Redis
 
 from engine.embedded import Embedded
 from engine.embedded.process import launched
@@ -29,6 +30,8 @@ from tests.until import until
 ROOT = Path(__file__).parent.parent
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
+REDIS_DATABASES = 16
+"""As many as Valkey has unless it is told otherwise; 0 is for tests without processes."""
 SECRET = "a secret of the tests, long enough to pass"
 CODE = re.compile(r"\b\d{6}\b")
 _numbers = itertools.count(1)
@@ -214,13 +217,18 @@ class Candidate:
 async def running_stack(
     servers: Embedded, template: str, folder: Path, *, nodes: int = 2, workers: int = 1, **environ: str
 ) -> AsyncIterator[Stack]:
-    """A stack with a database of its own, copied from `template`; all of it gone in the end."""
-    name = f"stack_{next(_numbers)}"
+    """A stack with databases of its own in both servers; all of it gone in the end."""
+    number = next(_numbers)
+    name = f"stack_{number}"
     urls = servers.ensure()
+    # Two stacks may run at a time: whoever finds an interview that its record does not know forgets it.
+    redis_url = f"{urls.redis}/{1 + number % (REDIS_DATABASES - 1)}"
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushdb()
     await _execute(urls.database, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     database = urlsplit(urls.database)._replace(path=f"/{name}").geturl()
     try:
-        stack = await Stack.up(servers, database, urls.redis, folder, nodes=nodes, workers=workers, **environ)
+        stack = await Stack.up(servers, database, redis_url, folder, nodes=nodes, workers=workers, **environ)
         try:
             yield stack
         finally:

@@ -7,6 +7,7 @@ import itertools
 import json
 import random
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
@@ -22,6 +23,7 @@ from tests.until import time_passes
 ANSWER_SECONDS = 8.0
 """After so long without an answer the connection is as good as dead."""
 PAUSE_SECONDS = (0.02, 0.3)
+LATELY = 12
 STOP_CODES = range(4500, 5000)
 
 
@@ -45,6 +47,7 @@ class Client:
         """Each time without a socket: from when to when, in seconds of the Unix epoch."""
         self.feed = Feed(client=name, interview=interview)
         history.feeds.append(self.feed)
+        self._lately: deque[tuple[float, str]] = deque(maxlen=LATELY)
         self._next_url = itertools.cycle(chance.sample(urls, len(urls)))
         self._headers = {"authorization": f"Bearer {access}"}
         self._epoch, self._position = 0, -1
@@ -86,6 +89,13 @@ class Client:
         if self._socket is not None:
             await self._socket.close()
 
+    def __str__(self) -> str:
+        """Where it stands, for a trial that does not end."""
+        lately = " ".join(f"{when - time.time():.1f}:{what}" for when, what in self._lately)
+        state = "connected" if self._socket is not None else "not connected"
+        return f"{self.name} of {self.interview}, {state}, at {self._epoch}/{self._position}, " \
+               f"unanswered {list(self._waiting)}, lately {lately}"  # fmt: skip
+
     # --- staying connected ---
 
     async def run(self) -> None:
@@ -98,8 +108,10 @@ class Client:
 
     async def _connection(self, http: httpx2.AsyncClient, resumed: Callable[[], None]) -> None:
         url = next(self._next_url)
+        self._note(f"to-{url[-5:]}")
         answer = await http.post(f"{url}/v1/interviews/{self.interview}/ticket", json={"role": self.role})
         if answer.status_code != 200:
+            self._note(f"ticket-{answer.status_code}")
             raise _Later(answer.text)
         ticket = answer.json()
         protocols = [Subprotocol(ticket["protocol"]), Subprotocol("ticket." + ticket["ticket"])]
@@ -120,12 +132,16 @@ class Client:
                 self._after(socket.close_code)
         raise _Later(f"closed with {socket.close_code}")
 
+    def _note(self, what: str) -> None:
+        self._lately.append((time.time(), what))
+
     def _resumed(self) -> None:
         if self._lost_at is not None:
             self.resumes.append((self._lost_at, time.time()))
 
     def _after(self, code: int | None) -> None:
         """What the close code means for the next connection."""
+        self._note(f"closed-{code}")
         if self._socket is not None:
             self._lost_at = time.time()
         self._socket = None
@@ -165,6 +181,7 @@ class Client:
     # --- what is heard ---
 
     def _hear(self, frame: dict[str, Any], data: bytes) -> None:
+        self._note(f"{frame['t']}{frame.get('s', '')}")
         match frame["t"]:
             case "welcome":
                 self._welcome(frame["d"])

@@ -41,6 +41,7 @@ OBSERVED = 0.5
 """The share of interviews that somebody watches from another connection."""
 SETTLE_SECONDS = 40.0
 LEASE_SECONDS = 2
+CANCEL_SECONDS = 1.0
 
 
 @dataclass
@@ -94,22 +95,30 @@ class Trial:
         self._settings = load_settings(stack.environ)
         self._engine, self._redis = make_engine(self._settings), make_redis(self._settings)
         self._played = 0
+        self._playing: set[Client] = set()
 
-    async def run(self, faults: Callable[[Nemesis], Awaitable[None]], *, people: int) -> Report:
-        """Play while there are faults, let everything settle, and check."""
+    async def run(
+        self, faults: Callable[[Nemesis], Awaitable[None]], *, people: int, seconds_max: float | None = None
+    ) -> Report:
+        """Play while there are faults, let everything settle, and check. AssertionError if it does not end."""
         await shorten(self.stack.database_url)
         began, history = time.monotonic(), self.report.history
         nemesis = Nemesis(self.stack, history, random.Random(self.chance.random()))
         watch = asyncio.create_task(nemesis.watch_this_machine())
+        breaking = asyncio.ensure_future(faults(nemesis))
         try:
-            breaking = asyncio.ensure_future(faults(nemesis))
-            async with asyncio.TaskGroup() as crowd:
+            async with asyncio.timeout(seconds_max), asyncio.TaskGroup() as crowd:
                 for i in range(people):
                     crowd.create_task(self._person(i, random.Random(self.chance.random()), breaking))
                 await breaking
             await until(lambda: settled(self.stack.database_url), SETTLE_SECONDS)
+        except TimeoutError:
+            waiting = "\n".join(map(str, self._playing)) or "nobody"
+            waiting = f"broken so far: {nemesis.done}; waiting:\n{waiting}\n{self.stack.logs()}"
+            raise AssertionError(f"the trial did not end; {waiting}") from None
         finally:
             watch.cancel()
+            breaking.cancel()
             await self._engine.dispose()
             await self._redis.aclose()
         history.interviews = await read_record(self.stack.database_url, self.stack.redis_url)
@@ -136,13 +145,15 @@ class Trial:
             )
             for tag, role in make
         ]
+        self._playing.update(clients)
         staying = [asyncio.create_task(client.run()) for client in clients]
         playing = asyncio.create_task(play(clients[0], chance, patient=patient))
-        done, _ = await asyncio.wait({playing, *staying}, return_when=asyncio.FIRST_COMPLETED)
-        for task in {playing, *staying}:
-            task.cancel()
-        await asyncio.gather(playing, *staying, return_exceptions=True)
+        try:
+            done, _ = await asyncio.wait({playing, *staying}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _end({playing, *staying})
         for client in clients:
+            self._playing.discard(client)
             self.report.resumes += client.resumes
         for task in done:
             task.result()
@@ -170,6 +181,14 @@ class Trial:
                 if answer is not None and answer.status_code in (200, 201):
                     return str(answer.json()["id"])
                 await time_passes(0.05)
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel them until they have ended: some library may swallow it once."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
 
 
 async def shorten(database_url: str) -> None:

@@ -101,9 +101,9 @@ async def test_submit_and_the_clock_at_the_same_instant_submit_once(nodes: Nodes
 async def test_deadlines_outlive_the_loss_of_the_index(nodes: Nodes) -> None:
     tab = await candidate(nodes.first)
     await tab.does(proceed())
-    await nodes.first.redis.flushall()
+    await nodes.first.redis.flushdb()
     nodes.until((await tab.loaded()).interview.deadline_at + GRACE_MS)
-    await nodes.first.redis.flushall()
+    await nodes.first.redis.flushdb()
     await deadlines.poll(nodes.first.conductor)
     assert len(await tab.recorded()) == 1
     await deadlines.sweep(nodes.first.conductor, nodes.first.engine)

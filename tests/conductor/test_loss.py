@@ -35,7 +35,7 @@ async def test_an_interview_goes_on_after_the_loss_of_everything(nodes: Nodes) -
     await tab.does(proceed())
     await tab.does(save(0, "kept", field="code"))
     before = await tab.loaded()
-    await first.redis.flushall()
+    await first.redis.flushdb()
 
     there = Candidate(second, tab.interview)
     arrival = (await there.hello(resume=Cursor(epoch=before.epoch, s=3), fence=tab.fence)).arrival
@@ -50,7 +50,7 @@ async def test_an_interview_goes_on_after_the_loss_of_everything(nodes: Nodes) -
 async def test_ids_that_were_used_stay_used(nodes: Nodes) -> None:
     tab = await candidate(nodes.first)
     await tab.does(ask(id="used-once"))
-    await nodes.first.redis.flushall()
+    await nodes.first.redis.flushdb()
     await tab.hello()
     assert await tab.refused(save(0, "x", id="used-once")) == "id_reused"
     greeting = await tab.hello(pending=("used-once", "never-used"))
@@ -61,7 +61,7 @@ async def test_a_fence_from_before_the_loss_opens_nothing(nodes: Nodes) -> None:
     first, second = await nodes.two()
     tab = await candidate(first)
     await tab.does(ask())
-    await first.redis.flushall()
+    await first.redis.flushdb()
     with pytest.raises(StateReset):
         await tab.says(ask())
     there = Candidate(second, tab.interview)
@@ -76,7 +76,7 @@ async def test_sockets_of_the_old_epoch_are_told(nodes: Nodes) -> None:
     tab = await candidate(first)
     watcher = Listener()
     before = (await watcher.join(second, tab.interview)).arrival.loaded.epoch
-    await first.redis.flushall()
+    await first.redis.flushdb()
     await tab.hello()
     await until(lambda: watcher.news and watcher.news[-1].bell.epoch > before)
 
@@ -85,7 +85,7 @@ async def test_the_pack_that_was_pinned_stays_so(nodes: Nodes) -> None:
     tab = await candidate(nodes.first)
     pinned = (await tab.state()).pack
     await load_packs(nodes.first.engine, [parse_pack(SMALL.replace("version: 2", "version: 3"))])
-    await nodes.first.redis.flushall()
+    await nodes.first.redis.flushdb()
     assert (await tab.state()).pack == pinned
 
 
@@ -93,7 +93,7 @@ async def test_a_crowd_after_the_loss_makes_one_new_copy_or_hardly_more(nodes: N
     first, second = await nodes.two()
     tab = await candidate(first)
     await tab.does(ask())
-    await first.redis.flushall()
+    await first.redis.flushdb()
     crowd = [Candidate((first, second)[i % 2], tab.interview, tab=f"tab{i}") for i in range(40)]
     greetings = await asyncio.gather(*(one.hello(write=False) for one in crowd))
     assert {greeting.arrival.loaded.interview.seq for greeting in greetings} == {1}
@@ -116,7 +116,7 @@ async def test_a_finished_interview_comes_back_whole(nodes: Nodes) -> None:
     completed = e.EvaluationCompleted(run=1, score=50, passed=True, judge="offline")
     assert await announce(tab.interview, "eval:1:end", completed)
     before = await tab.state()
-    await nodes.first.redis.flushall()
+    await nodes.first.redis.flushdb()
     assert await tab.state() == before
     assert not await announce(tab.interview, "eval:1:end", completed)
     row = await interviews.read(nodes.first.engine, tab.interview)
@@ -204,7 +204,7 @@ async def test_whatever_instant_redis_forgets_at_each_acknowledged_command_stand
     chance, losses = random.Random(1), 0
     while not asking.done():
         await asyncio.wait({asking}, timeout=chance.uniform(0.005, 0.05))
-        await first.redis.flushall()
+        await first.redis.flushdb()
         losses += 1
     await asking
     rows = await execute(first, "SELECT seq, command_id FROM interview_events ORDER BY seq")

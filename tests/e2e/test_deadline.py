@@ -57,7 +57,7 @@ async def _long_ago(stack: Stack, postgres: asyncpg.Connection, interview: str) 
         LONG_AGO,
     )
     async with Redis.from_url(stack.redis_url) as redis:
-        await redis.flushall()
+        await redis.flushdb()
 
 
 async def _is_judged(stack: Stack, postgres: asyncpg.Connection, interview: str) -> None:

@@ -122,7 +122,7 @@ async def everything(redis: Any) -> dict[bytes, bytes]:
 
 async def test_a_commit_on_what_is_gone_says_so(desk: Desk) -> None:
     change = desk.change(c.Proceed())
-    await desk.live.redis.flushall()
+    await desk.live.redis.flushdb()
     assert await desk.live.commit(change) is Miss.GONE
     assert await desk.live.look(desk.id, "command-1") is None
     assert await desk.live.load(desk.id) is None

@@ -151,7 +151,7 @@ async def fresh_settings(servers: Embedded, template: str, data_dir: Path, **cha
     admin = await asyncpg.connect(urls.database)
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     async with Redis.from_url(urls.redis) as redis:
-        await redis.flushall()
+        await redis.flushdb()
     settings = load_settings(
         {},
         database_url=urlsplit(urls.database)._replace(path=f"/{name}").geturl(),

@@ -106,7 +106,7 @@ async def test_all_of_redis_is_lost_meanwhile(
     async with at_work(working, backbone), Redis.from_url(settings.redis_url) as client:
         await candidate.hands_in()
         await until(lambda: len(model.calls) > 1)
-        await client.flushall()
+        await client.flushdb()
         model.release()
         await until(lambda: candidate.ended(1))
     heard = await candidate.hears()

@@ -89,7 +89,7 @@ async def test_queue_is_lost(
     await no_reaper(engine)
     async with working(), Redis.from_url(settings.redis_url) as client:
         await until(lambda: queue_there(client))
-        await client.flushall()
+        await client.flushdb()
         await until(lambda: queue_there(client))  # the worker made its group anew
         await ring(bell, interview, 1)
         await until(lambda: heard.completed)
