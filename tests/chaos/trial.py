@@ -200,15 +200,15 @@ async def shorten(database_url: str) -> None:
 
 @asynccontextmanager
 async def durable_stack(folder: Path) -> AsyncIterator[Stack]:
-    """Two nodes and a worker on servers that sync to disk."""
+    """Two nodes and two workers on servers that sync to disk."""
     with Embedded(folder / "servers", durable=True) as servers:
         urls = servers.ensure()
         engine = make_engine(load_settings({}, database_url=urls.database, redis_url=urls.redis))
         await migrate(engine)
         await engine.dispose()
         stack = await Stack.up(
-            servers, urls.database, urls.redis, folder, ENGINE_LEASE_SECONDS=str(LEASE_SECONDS)
-        )  # fmt: skip
+            servers, urls.database, urls.redis, folder, workers=2, ENGINE_LEASE_SECONDS=str(LEASE_SECONDS)
+        )
         try:
             yield stack
         finally:
