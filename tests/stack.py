@@ -25,6 +25,7 @@ from redis.asyncio import Redis
 from engine.embedded import Embedded
 from engine.embedded.process import launched
 from engine.settings import load_settings
+from tests.loopback import http_client
 from tests.until import until
 
 ROOT = Path(__file__).parent.parent
@@ -92,7 +93,7 @@ class Node(Process):
 
     async def ready(self) -> float:
         """Wait until it takes work; when that was first seen, in seconds of the Unix epoch."""
-        async with httpx2.AsyncClient(trust_env=False) as http:
+        async with http_client() as http:
 
             async def answers() -> bool:
                 assert self.running, f"{self.name} ended while it started:\n{self.said()}"
@@ -178,7 +179,7 @@ class Candidate:
 
     def __init__(self, email: str, access: str) -> None:
         self.email, self.access = email, access
-        self._http = httpx2.AsyncClient(trust_env=False, timeout=10)
+        self._http = http_client(timeout=10)
 
     @classmethod
     async def sign_in(cls, node: Node, email: str = "") -> Candidate:

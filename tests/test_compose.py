@@ -12,12 +12,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
-import httpx2
 import pytest
 import yaml
 from redis.asyncio import Redis
 
 from engine.settings import Settings, load_settings
+from tests.loopback import http_client
 from tests.stack import ROOT, Node, Process, _execute
 from tests.until import until
 
@@ -282,7 +282,7 @@ async def test_a_node_and_a_worker_run_as_the_file_says(run_as: Run, settings: S
 
 
 async def _serves(node: Node) -> None:
-    async with httpx2.AsyncClient(base_url=node.url, trust_env=False) as http:
+    async with http_client(base_url=node.url) as http:
         assert (await http.get("/v1/questions")).status_code == 200
         assert (await http.get("/asyncapi.json")).json()["asyncapi"] == "3.0.0"
         assert (await http.get("/dev/mailbox")).status_code == 404

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from signal import SIGKILL
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -297,8 +300,15 @@ class Outage:
     def __init__(self, servers: Embedded) -> None:
         self._servers = servers
 
-    def begin(self) -> None:
+    async def begin(self) -> None:
+        """None of its processes is left: those that serve somebody would outlive their parent for a moment."""
+        connection = await asyncpg.connect(self._servers.ensure().database)
+        processes = await connection.fetch("SELECT pid FROM pg_stat_activity")
+        await connection.close()
         self._servers.postgres.kill()
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.kill(process["pid"], SIGKILL)
 
     def end(self) -> None:
         self._servers.postgres.start()
@@ -310,7 +320,7 @@ async def test_work_goes_on_without_postgres_and_is_recorded_when_it_is_back(nod
     await tab.does(proceed())
     watcher = Listener()
     await watcher.join(second, tab.interview)
-    outage.begin()
+    await outage.begin()
     assert [(await tab.does(save(rev, str(rev), field="code"))).durable for rev in range(3)] == ["live"] * 3
     await until(lambda: watcher.position == 4)
     assert watcher.news[-1].bell.recorded == 1
@@ -337,7 +347,7 @@ async def test_a_submission_on_its_way_when_postgres_goes_is_pending_until_it_is
     await tab.does(proceed())
     watcher = Listener()
     await watcher.join(nodes.first, tab.interview)
-    outage.begin()
+    await outage.begin()
     pending = asyncio.Event()
     submitting = asyncio.create_task(tab.submits(pending=pending.set))
     async with asyncio.timeout(10):
@@ -354,7 +364,7 @@ async def test_the_record_is_found_again_by_whoever_asks_first(nodes: Nodes, out
     """All that waited was of an interview that is gone: the way to submit must open all the same."""
     gone, tab = await candidate(nodes.first), await candidate(nodes.first)
     await tab.does(proceed())
-    outage.begin()
+    await outage.begin()
     assert (await gone.does(save(0, "lost soon"))).durable == "live"
     await nodes.first.redis.delete(keys_of(gone.interview).state)
     outage.end()

@@ -27,7 +27,7 @@ class Site:
     model: FakeModel
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def shared_site(
     servers: Embedded, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Site]:
@@ -50,7 +50,7 @@ async def site(shared_site: Site) -> Site:
     return shared_site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def chromium() -> AsyncIterator[Browser]:
     program = find_chromium()
     if program is None:

@@ -18,6 +18,7 @@ from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
 from tests.chaos.history import Feed, History, Op, Reply, Seen, hash_of
+from tests.loopback import http_client
 from tests.until import time_passes
 
 ANSWER_SECONDS = 8.0
@@ -100,7 +101,7 @@ class Client:
 
     async def run(self) -> None:
         """Until cancelled, or until the engine says not to come back (Ended)."""
-        async with httpx2.AsyncClient(trust_env=False, timeout=ANSWER_SECONDS, headers=self._headers) as http:
+        async with http_client(timeout=ANSWER_SECONDS, headers=self._headers) as http:
             while True:
                 with suppress(OSError, WebSocketException, httpx2.HTTPError, TimeoutError, _Later):
                     await self._connection(http, self._resumed)

@@ -31,6 +31,7 @@ from tests.chaos.history import History
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.record import read_record, settled
 from tests.chaos.script import play
+from tests.loopback import http_client
 from tests.stack import SECRET, Stack
 from tests.until import time_passes, until
 
@@ -171,7 +172,7 @@ class Trial:
 
     async def _start(self, slug: str, access: str, chance: random.Random) -> str:
         """Ask any node until one answers; asking again gives back the same interview."""
-        async with httpx2.AsyncClient(trust_env=False, headers={"authorization": f"Bearer {access}"}) as http:
+        async with http_client(headers={"authorization": f"Bearer {access}"}) as http:
             while True:
                 url = chance.choice(self.stack.nodes).url
                 try:

@@ -149,7 +149,7 @@ def test_the_statement_of_every_shipped_pack_is_an_echo_of_itself() -> None:
 
 def test_a_full_draft_is_compared_in_little_time() -> None:
     text = "Größe of “the spot” — word number\n" * 1_800
-    start = time.perf_counter()
+    start = time.thread_time()
     assert verify('number grösse of "the spot"', text)
     assert triviality(dict.fromkeys(("functional_req", "entities", "code", "extra"), text), PACK) == "short"
-    assert time.perf_counter() - start < 1.0
+    assert time.thread_time() - start < 1.0

