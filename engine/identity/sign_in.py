@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -20,7 +19,7 @@ from engine.identity.keys import Keys, keyed_hash
 from engine.identity.logins import Client, Logins, Tokens
 from engine.identity.mailer import MailRoom, MailRoomFull, code_mail
 from engine.identity.refused import Reason, SignInRefused
-from engine.live.limits import Limit, take
+from engine.live.limits import Limit, network, take
 from engine.record import accounts, challenges
 from engine.record.accounts import Address, User
 from engine.record.challenges import Challenge, Dead, Passed, Wrong
@@ -196,16 +195,6 @@ class SignIn:
         if taken.limit is not None:
             log.warning("sign_in_limited", kind=taken.limit.name)
             raise SignInRefused(reason, "Too often; wait a little.", retry_seconds=taken.wait_seconds)
-
-
-def network(address: str) -> str:
-    """The network an address is counted with: its /24, or its /48 for IPv6."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    bits = 24 if ip.version == 4 else 48
-    return str(ipaddress.ip_network((ip, bits), strict=False))
 
 
 def _not_passed(tried: Wrong | Dead) -> SignInRefused:

@@ -6,6 +6,7 @@ what is refused is told the exact wait, and asking while refused does not make t
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 
 import msgspec
@@ -70,3 +71,15 @@ async def take(redis: Redis, wanted: Sequence[tuple[Limit, str]]) -> Taken:
     script = redis.register_script(SCRIPT)
     wait_ms, which = await script(keys=keys, args=numbers)
     return Taken(int(wait_ms), wanted[int(which) - 1][0] if which else None)
+
+
+def network(address: str) -> str:
+    """The network an address is counted with: its /24, or its /48 for IPv6."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped  # a socket of both families: all of IPv4 would be one network
+    bits = 24 if ip.version == 4 else 48
+    return str(ipaddress.ip_network((ip, bits), strict=False))

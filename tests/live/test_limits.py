@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from engine.live import logins
-from engine.live.limits import Limit, Taken, take
+from engine.live.limits import Limit, Taken, network, take
 from tests.until import until
 
 SLOW, QUICK = Limit("slow", 3, 3_600), Limit("quick", 1, 1)
@@ -84,3 +84,17 @@ async def test_a_login_that_ended_is_known_and_told(redis: Redis) -> None:
             return message is not None and message["data"] == str(login).encode()
 
         await until(told)
+
+
+@pytest.mark.parametrize(
+    ("address", "counted_with"),
+    [
+        ("203.0.113.7", "203.0.113.0/24"),
+        ("::ffff:203.0.113.7", "203.0.113.0/24"),
+        ("2001:db8:1:2:3::4", "2001:db8:1::/48"),
+        ("", ""),
+        ("testclient", "testclient"),
+    ],
+)
+def test_an_address_is_counted_with_its_network(address: str, counted_with: str) -> None:
+    assert network(address) == counted_with
