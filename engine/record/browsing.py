@@ -15,6 +15,7 @@ from engine.core.pack import Access, Difficulty, PackType
 from engine.record.tables import (
     evaluations,
     interview_sessions,
+    past_results,
     question_companies,
     questions,
 )
@@ -220,7 +221,9 @@ def _state_is(mine: Mine, user_id: UUID | None) -> sa.ColumnElement[bool]:
 
 
 async def _acceptance(connection: AsyncConnection, ids: list[UUID]) -> dict[UUID, float]:
-    """Share of first attempts at or above the pass mark, for the questions that have enough of them."""
+    """Share of first attempts at or above the pass mark, for the questions that have enough of them; with those of
+    people who have left since (record.deletion goes by the same first attempt).
+    """
     firsts = (
         sa.select(interview_sessions.c.question_id, evaluations.c.passed, evaluations.c.judge)
         .outerjoin(evaluations, evaluations.c.interview_id == interview_sessions.c.id)
@@ -229,10 +232,14 @@ async def _acceptance(connection: AsyncConnection, ids: list[UUID]) -> dict[UUID
         .order_by(interview_sessions.c.question_id, interview_sessions.c.user_id, interview_sessions.c.started_at)
         .subquery()
     )
+    past = sa.select(past_results.c.question_id, past_results.c.passed, past_results.c.judge).where(
+        past_results.c.question_id.in_(ids), past_results.c.first_attempt
+    )
+    tried = sa.select(firsts.c.question_id, firsts.c.passed, firsts.c.judge).union_all(past).subquery()
     counted = await connection.execute(
-        sa.select(firsts.c.question_id, sa.func.avg(sa.cast(firsts.c.passed, sa.Integer)))
-        .where(firsts.c.judge.in_(JUDGES_COUNTED))
-        .group_by(firsts.c.question_id)
+        sa.select(tried.c.question_id, sa.func.avg(sa.cast(tried.c.passed, sa.Integer)))
+        .where(tried.c.judge.in_(JUDGES_COUNTED))
+        .group_by(tried.c.question_id)
         .having(sa.func.count() >= ATTEMPTS_SHOWN_FROM)
     )
     return {question_id: round(float(rate), 4) for question_id, rate in counted}

@@ -299,3 +299,20 @@ evaluations = sa.Table(
     _text("rubric_version"),
     _at("created_at", now=True),
 )
+
+# What stays of the evaluations of people who left: for statistics, so with no way back to a person or to a text.
+# A table of its own, and not rows of `evaluations` with holes: what is not copied here is gone, also columns to come.
+past_results = sa.Table(
+    "past_results",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True, server_default=sa.func.gen_random_uuid()),
+    _of("question_id", "questions.id", index=True),
+    _of("pack_hash", "question_packs.hash", delete="RESTRICT"),
+    _text("rubric_version"),
+    _text("judge"),
+    sa.Column("score", sa.REAL, nullable=False),
+    sa.Column("passed", sa.Boolean, nullable=False),
+    sa.Column("criteria", JSONB, nullable=False, server_default=EMPTY_LIST),  # ids and numbers
+    sa.Column("first_attempt", sa.Boolean, nullable=False),
+    sa.Column("judged_on", sa.Date, nullable=False),  # a day: an instant would lead back through a log
+)
