@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID, uuid4
@@ -19,7 +19,7 @@ from engine.identity.keys import Keys, keyed_hash
 from engine.identity.logins import Client, Logins, Tokens
 from engine.identity.mailer import MailRoom, MailRoomFull, code_mail
 from engine.identity.refused import Reason, SignInRefused
-from engine.live.limits import Limit, network, take
+from engine.live.limits import Limit, give_back, network, take
 from engine.record import accounts, challenges
 from engine.record.accounts import Address, User
 from engine.record.challenges import Challenge, Dead, Passed, Wrong
@@ -29,14 +29,16 @@ from engine.telemetry import log
 BETWEEN_CODES = Limit("code:again", 1, codes.RESEND_SECONDS)
 CODES_PER_HOUR = Limit("code:hour", 5, 3_600)
 CODES_PER_DAY = Limit("code:day", 10, 86_400)
-"""The three above per address; a browser that signed in before has them to itself, so that nobody can use up
-the owner's by asking in their name."""
+"""The three above per address. A browser that signed in to it before has them to itself, and those below are not
+its concern: nobody can use up the owner's by asking in their name, or by asking a lot."""
 ASKS_PER_CLIENT = Limit("code:client", 60, 600)
 ASKS_PER_NETWORK = Limit("code:network", 300, 600)
 ASKS_IN_ALL = Limit("code:all", 3_000, 600)
-TRIES_PER_CLIENT = Limit("try:client", 120, 600)
-TRIES_PER_NETWORK = Limit("try:network", 600, 600)
-"""For guessing at many addresses, each below its own cap."""
+WRONG_PER_CLIENT = Limit("wrong:client", 60, 600)
+WRONG_PER_NETWORK = Limit("wrong:network", 180, 600)
+WRONG_IN_ALL = Limit("wrong:all", 600, 600)
+"""Codes that were not right: for guessing at many addresses, each below its own cap. 600 in ten minutes, by however
+many guessers, are one hit in 12 days; a right code costs nothing, so that an office may come in at nine."""
 
 NONCE_TTL_SECONDS = 600
 NONCE_BYTES = 24
@@ -114,15 +116,15 @@ class SignIn:
         code = codes.typed_code(typed)
         if code is None:
             raise SignInRefused(Reason.BAD_CODE, "A code is six digits.")
-        await self._take(
-            Reason.TOO_MANY, (TRIES_PER_CLIENT, client.address), (TRIES_PER_NETWORK, network(client.address))
-        )
+        taken = await self._may_be_wrong(challenge, client)
         hash, now = codes.code_hash(self._keys, challenge, code), self._now()
         async with self._engine.begin() as connection:
             tried = await challenges.try_code(connection, challenge, client.browser_hash, hash, now)
             if isinstance(tried, Passed):
                 user = await accounts.user_by_address(connection, tried.address, now)
-                return await self._logins.open(connection, user, client, "code")
+                tokens = await self._logins.open(connection, user, client, "code")
+                await give_back(self._redis, taken)
+                return tokens
         raise _not_passed(tried)
 
     async def new_nonce(self, client: Client) -> str:
@@ -182,13 +184,19 @@ class SignIn:
 
     async def _may_ask(self, address: Address, client: Client, known: bool) -> None:
         who = keyed_hash(self._keys.subject, address.key, client.browser_hash if known else b"").hex()
-        await self._take(
-            Reason.TOO_SOON,
-            *((limit, who) for limit in (BETWEEN_CODES, CODES_PER_HOUR, CODES_PER_DAY)),
-            (ASKS_PER_CLIENT, client.address),
-            (ASKS_PER_NETWORK, network(client.address)),
-            (ASKS_IN_ALL, "all"),
-        )
+        strangers = ((ASKS_PER_CLIENT, client.address), (ASKS_PER_NETWORK, network(client.address)), (ASKS_IN_ALL, ""))
+        each = ((limit, who) for limit in (BETWEEN_CODES, CODES_PER_HOUR, CODES_PER_DAY))
+        await self._take(Reason.TOO_SOON, *each, *(() if known else strangers))
+
+    async def _may_be_wrong(self, challenge: UUID, client: Client) -> Sequence[tuple[Limit, str]]:
+        """Take from the limits on wrong codes before a code is tried: many at once must not overdraw them."""
+        async with self._engine.connect() as connection:
+            if await challenges.is_known(connection, challenge, client.browser_hash):
+                return ()  # it has the budget of its address to itself
+        address = client.address
+        wanted = ((WRONG_PER_CLIENT, address), (WRONG_PER_NETWORK, network(address)), (WRONG_IN_ALL, ""))
+        await self._take(Reason.TOO_MANY, *wanted)
+        return wanted
 
     async def _take(self, reason: Reason, *wanted: tuple[Limit, str]) -> None:
         taken = await take(self._redis, wanted)

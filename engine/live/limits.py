@@ -60,17 +60,44 @@ end
 return {0, 0}
 """
 
+# KEYS and ARGV as above. A bucket is full at its sooner instant again, never before now.
+BACK = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+for i, key in ipairs(KEYS) do
+  local count, window = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+  local at = tonumber(redis.call('GET', key) or '0') - window / count
+  if at > now then
+    redis.call('SET', key, string.format('%.3f', at), 'PX', math.ceil(at - now))
+  else
+    redis.call('DEL', key)
+  end
+end
+"""
+
 
 async def take(redis: Redis, wanted: Sequence[tuple[Limit, str]]) -> Taken:
     """Take one from each (limit, subject), or, when any of them is empty, from none.
 
     Subjects are stored as they are: hash what is secret or personal before.
     """
-    keys = [f"{{limits}}:{limit.name}:{subject[:KEY_CHARS_MAX]}" for limit, subject in wanted]
-    numbers = [number for limit, _ in wanted for number in (limit.count, limit.window_seconds * 1000)]
     script = redis.register_script(SCRIPT)
-    wait_ms, which = await script(keys=keys, args=numbers)
+    wait_ms, which = await script(keys=_keys(wanted), args=_numbers(wanted))
     return Taken(int(wait_ms), wanted[int(which) - 1][0] if which else None)
+
+
+async def give_back(redis: Redis, taken: Sequence[tuple[Limit, str]]) -> None:
+    """Undo a `take`: for limits on what goes wrong, which are taken from before it is known whether it does."""
+    if taken:
+        await redis.register_script(BACK)(keys=_keys(taken), args=_numbers(taken))
+
+
+def _keys(wanted: Sequence[tuple[Limit, str]]) -> list[str]:
+    return [f"{{limits}}:{limit.name}:{subject[:KEY_CHARS_MAX]}" for limit, subject in wanted]
+
+
+def _numbers(wanted: Sequence[tuple[Limit, str]]) -> list[int]:
+    return [number for limit, _ in wanted for number in (limit.count, limit.window_seconds * 1000)]
 
 
 def network(address: str) -> str:

@@ -20,7 +20,10 @@ from engine.record.tables import email_otps, user_auth_sessions, users
 
 TRIES_PER_CODE = 5
 FAILURES_PER_DAY = 10
-"""Per address, all codes together: a guess succeeds once in 100,000 days of trying (10 of 10^6)."""
+"""Per address, all codes together: a guess succeeds once in 100,000 days of trying (10 of 10^6).
+
+A failure counts until a day after its code has ended, and so for at least a day, whenever it was made.
+"""
 DAY = timedelta(days=1)
 FORGOTTEN_AT_ONCE = 20
 
@@ -72,6 +75,13 @@ async def knows(connection: AsyncConnection, email_key: str, browser_hash: bytes
         )
     )
     return bool((await connection.execute(sa.select(before.exists()))).scalar_one())
+
+
+async def is_known(connection: AsyncConnection, challenge_id: UUID, browser_hash: bytes) -> bool:
+    """Whether this challenge was asked for by this browser, and the browser was known at the address then."""
+    otps = email_otps.c
+    mine = sa.select(otps.id).where(otps.id == challenge_id, otps.browser_hash == browser_hash, otps.browser_known)
+    return bool((await connection.execute(sa.select(mine.exists()))).scalar_one())
 
 
 async def open_challenge(connection: AsyncConnection, challenge: Challenge, now: datetime) -> bool:
@@ -135,7 +145,7 @@ async def forget_old(connection: AsyncConnection, now: datetime) -> None:
     """Delete some challenges whose failures no longer count. Each new one clears away more than one old one."""
     old = (
         sa.select(email_otps.c.id)
-        .where(email_otps.c.created_at < now - DAY)
+        .where(email_otps.c.created_at < now - DAY, email_otps.c.expires_at < now - DAY)
         .limit(FORGOTTEN_AT_ONCE)
         .with_for_update(skip_locked=True)
     )
@@ -153,7 +163,7 @@ def _failures(
     otps = email_otps.c if asked is None else asked
     return sa.select(sa.func.coalesce(sa.func.sum(otps.failures), 0)).where(
         otps.email_key == email_key,
-        otps.created_at > now - DAY,
+        otps.expires_at > now - DAY,
         otps.browser_known == browser_known,
         sa.or_(sa.not_(otps.browser_known), otps.browser_hash == browser_hash),
     )

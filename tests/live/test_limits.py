@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from engine.live import logins
-from engine.live.limits import Limit, Taken, network, take
+from engine.live.limits import Limit, Taken, give_back, network, take
 from tests.until import until
 
 SLOW, QUICK = Limit("slow", 3, 3_600), Limit("quick", 1, 1)
@@ -60,6 +60,16 @@ async def test_who_is_refused_by_one_limit_loses_nothing_of_the_others(redis: Re
     for _ in range(5):
         assert (await take(redis, [(SLOW, "ada"), (one, "ada")])).limit == one
     assert [(await take(redis, [(SLOW, "ada")])).limit for _ in range(3)] == [None, None, SLOW]
+
+
+async def test_what_is_given_back_may_be_taken_again(redis: Redis) -> None:
+    for _ in range(2):
+        for _ in range(3):
+            assert (await take(redis, [(SLOW, "ada"), (QUICK, "bob")])).limit is None
+            await give_back(redis, [(QUICK, "bob")])
+        assert (await take(redis, [(SLOW, "ada")])).limit == SLOW
+        await give_back(redis, [(SLOW, "ada")] * 4)  # never more than was there
+    assert await redis.keys("*") == []
 
 
 async def test_nothing_is_left_once_a_limit_is_full_again(redis: Redis) -> None:

@@ -97,6 +97,16 @@ async def test_failures_survive_new_codes(engine: AsyncEngine, now: datetime) ->
     assert await attempt(engine, id, RIGHT, tomorrow) == Passed(ADA)
 
 
+async def test_failures_count_for_a_whole_day_whenever_a_code_was_asked_for(engine: AsyncEngine, now: datetime) -> None:
+    asked = [(await ask(engine, now, browser=browser))[0] for browser in (HERE, ELSEWHERE)]
+    last_second = now + timedelta(minutes=9, seconds=59)
+    for id, browser in zip(asked, (HERE, ELSEWHERE), strict=True):
+        for _ in range(5):
+            assert isinstance(await attempt(engine, id, WRONG, last_second, browser=browser), Wrong)
+    assert not (await ask(engine, last_second + timedelta(days=1)))[1]
+    assert (await ask(engine, last_second + timedelta(days=1, seconds=1)))[1]
+
+
 async def test_guessing_on_many_codes_at_once_stops_at_the_cap(engine: AsyncEngine, now: datetime) -> None:
     browsers = [f"browser {n}".encode() for n in range(6)]
     codes = [((await ask(engine, now, browser=browser))[0], browser) for browser in browsers]
@@ -145,7 +155,7 @@ async def test_a_strangers_failures_do_not_lock_the_owner_out(engine: AsyncEngin
 async def test_old_challenges_are_forgotten(engine: AsyncEngine, now: datetime) -> None:
     id, _ = await ask(engine, now)
     async with engine.begin() as connection:
-        await challenges.forget_old(connection, now + timedelta(days=1, seconds=1))
+        await challenges.forget_old(connection, now + timedelta(days=1, minutes=10, seconds=1))
     assert await attempt(engine, id, RIGHT, now) is Dead.OVER
 
 
