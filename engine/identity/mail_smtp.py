@@ -34,5 +34,7 @@ class SmtpMailer:
             raise MailFailed(again=all(one.code < 500 for one in refused.recipients)) from None
         except aiosmtplib.SMTPResponseException as answered:
             raise MailFailed(again=answered.code < 500) from None
+        except aiosmtplib.SMTPNotSupported:
+            raise MailFailed(again=False) from None  # such a server takes no mailbox in other letters than ASCII's
         except (aiosmtplib.SMTPException, OSError, TimeoutError):
             raise MailFailed(again=True) from None

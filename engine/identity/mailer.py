@@ -11,6 +11,7 @@ from email.policy import SMTP
 from typing import Literal, Protocol
 
 import msgspec
+from email_validator import validate_email
 
 from engine.telemetry import Metrics, log
 
@@ -121,12 +122,18 @@ def code_mail(to: str, code: str, asked_at: datetime, minutes: int) -> Mail:
 
 
 def as_message(mail: Mail, sender: str) -> EmailMessage:
-    """The mail as a MIME message. A line break in an address or subject is refused by the policy."""
+    """The mail as a MIME message. A line break in an address or subject is refused, as ValueError."""
     message = EmailMessage(policy=SMTP)
     message["From"] = sender
-    message["To"] = mail.to
+    message["To"] = _deliverable(mail.to)
     message["Subject"] = mail.subject
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(mail.text)
     message.add_alternative(mail.html, subtype="html")
     return message
+
+
+def _deliverable(address: str) -> str:
+    """The same address with its domain in ASCII, which every mail server knows."""
+    valid = validate_email(address, check_deliverability=False, test_environment=True)
+    return f"{valid.local_part}@{valid.ascii_domain}"
