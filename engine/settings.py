@@ -41,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Further exact origins (scheme://host[:port]) whose pages may call; the public URL's is always one."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses whose X-Forwarded-For is believed."""
+    metrics_token: str = ""
+    """Who shows it as a bearer token may read /metrics, which production hides from everybody else."""
 
     database_url: str = ""
     redis_url: str = ""

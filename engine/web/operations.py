@@ -8,24 +8,40 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from engine.live.limits import Limit, take
+from engine.identity.refused import SignInRefused
+from engine.identity.tokens import Access
+from engine.live.limits import Limit, network, take
+from engine.telemetry import log
 from engine.web.auth import address_of, check_origin, current_user, optional_user
 from engine.web.bodies import BODY_BYTES_MAX, read_body, read_query
 from engine.web.parts import parts_of
 from engine.web.problems import Kind, Problem
+from protocol.codes import Refuse
 
 Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
 Auth = Literal["none", "optional", "required"]
 Handler = Callable[..., Awaitable[Any]]
 """Takes the request, then the body or the query where one is declared. Gives the `out` value, None for 204, or a
 Response where headers or cookies belong to the answer."""
+Failure = Kind | Refuse
+
+USUAL_COUNT, USUAL_SECONDS = 300, 60
+"""What an operation allows that names no limit of its own: five a second, which no page comes near."""
+NETWORK_FACTOR = 5
+"""A whole network may do what five of its addresses may: an office has one, and so has whoever rents a rack."""
+
+
+class Unlimited(NamedTuple):
+    """An operation that is never refused for being called too often, and why that is right."""
+
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +60,15 @@ class Operation:
     status: int
     also: dict[int, tuple[str, Any]]
     """Other statuses of success: what each says, and what it gives."""
-    errors: tuple[Kind, ...]
+    errors: tuple[Failure, ...]
     auth: Auth
-    limit: Limit | None
+    limit: Limit | Unlimited
     media_type: str
     body_bytes_max: int
+    reads_cookies: tuple[str, ...]
+    sets_cookies: tuple[str, ...]
+    headers: dict[str, str]
+    """Request headers it looks at, and what they say."""
 
     @property
     def name(self) -> str:
@@ -58,12 +78,7 @@ class Operation:
     async def __call__(self, request: Request) -> Response:
         """Guards, then the handler, then the answer."""
         check_origin(request)
-        user = await _GUARDS[self.auth](request)
-        if self.limit is not None:
-            subject = address_of(request) if user is None else str(user.user)
-            taken = await take(parts_of(request).redis, [(self.limit, subject)])
-            if taken.limit is not None:
-                raise Problem(Kind.TOO_MANY, retry_seconds=taken.wait_seconds)
+        await self._admit(request)
         given: list[Any] = []
         if self.body is not None:
             given.append(await read_body(request, self.body, self.body_bytes_max))
@@ -71,6 +86,33 @@ class Operation:
             given.append(read_query(request, self.query))
         answer = await self.handler(request, *given)
         return answer if isinstance(answer, Response) else reply(answer, self.status)
+
+    async def _admit(self, request: Request) -> None:
+        """Who it is, and how often. Whoever fails to say who they are is counted as a stranger. Raises Problem."""
+        refused: Exception | None = None
+        user: Access | None = None
+        try:
+            user = await _GUARDS[self.auth](request)
+        except (Problem, SignInRefused) as error:
+            refused = error
+        if isinstance(self.limit, Limit):
+            await _count(request, self.limit, user)
+        if refused is not None:
+            raise refused
+
+
+async def _count(request: Request, limit: Limit, user: Access | None) -> None:
+    """Take one from what the user may do, or a stranger's address and its network. Raises Problem TOO_MANY."""
+    if user is not None:
+        wanted = [(limit, f"user:{user.user}")]
+    else:
+        address = address_of(request)
+        of_network = Limit(f"{limit.name}:network", limit.count * NETWORK_FACTOR, limit.window_seconds)
+        wanted = [(limit, address), (of_network, network(address))]
+    taken = await take(parts_of(request).redis, wanted)
+    if taken.limit is not None:
+        log.warning("request_limited", kind=taken.limit.name, user=str(user.user) if user else None)
+        raise Problem(Kind.TOO_MANY, retry_seconds=taken.wait_seconds)
 
 
 async def _nobody(request: Request) -> None:
@@ -89,14 +131,20 @@ def operation(
     out: Any = None,
     status: int | None = None,
     also: dict[int, tuple[str, Any]] | None = None,
-    errors: Sequence[Kind] = (),
+    errors: Sequence[Failure] = (),
     auth: Auth = "required",
-    limit: Limit | None = None,
+    limit: Limit | Unlimited | None = None,
     tag: str = "",
     media_type: str = "application/json",
     body_bytes_max: int = BODY_BYTES_MAX,
+    reads_cookies: Sequence[str] = (),
+    sets_cookies: Sequence[str] = (),
+    headers: dict[str, str] | None = None,
 ) -> Callable[[Handler], Operation]:
-    """Declare a handler as an operation. Its docstring is the summary (first line) and the description."""
+    """Declare a handler as an operation. Its docstring is the summary (first line) and the description.
+
+    Without a `limit` it has the usual one; to have none takes a reason.
+    """
 
     def declare(handler: Handler) -> Operation:
         summary, _, description = (handler.__doc__ or "").partition("\n")
@@ -114,9 +162,12 @@ def operation(
             also=also or {},
             errors=tuple(errors),
             auth=auth,
-            limit=limit,
+            limit=limit or Limit(f"rest:{handler.__name__}", USUAL_COUNT, USUAL_SECONDS),
             media_type=media_type,
             body_bytes_max=body_bytes_max,
+            reads_cookies=tuple(reads_cookies),
+            sets_cookies=tuple(sets_cookies),
+            headers=headers or {},
         )
 
     return declare

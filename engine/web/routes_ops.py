@@ -7,7 +7,9 @@ import html
 import ipaddress
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from hmac import compare_digest
 from importlib import metadata
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,7 +21,7 @@ from starlette.routing import BaseRoute, Route
 from engine.identity.mail_development import Delivered, delivered
 from engine.telemetry import log, render_metrics
 from engine.web.openapi import document
-from engine.web.operations import Operation, operation, reply
+from engine.web.operations import Operation, Unlimited, operation, reply
 from engine.web.parts import Parts, parts_of
 from engine.web.problems import Kind, Problem
 
@@ -28,16 +30,19 @@ NO_STORE = {"cache-control": "no-store"}
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    status: str
+    status: Literal["ok", "ready"]
 
 
-@operation("GET", "/healthz", out=Health, auth="none", tag="operations")
+ASKED_BY_MACHINES = Unlimited("A balancer or supervisor that was told 429 would take the node for a dead one.")
+
+
+@operation("GET", "/healthz", out=Health, auth="none", limit=ASKED_BY_MACHINES, tag="operations")
 async def health(request: Request) -> Health:
     """This process is alive. Says nothing of its services: a restart would not help them."""
     return Health(status="ok")
 
 
-@operation("GET", "/readyz", out=Health, auth="none", tag="operations")
+@operation("GET", "/readyz", out=Health, auth="none", limit=ASKED_BY_MACHINES, tag="operations")
 async def readiness(request: Request) -> Health:
     """This node takes work: its services answer, and it does not drain."""
     parts = parts_of(request)
@@ -64,6 +69,12 @@ async def _redis(parts: Parts) -> None:
 
 
 async def metrics(request: Request) -> Response:
+    """For Prometheus: open in development; in production only to whoever shows the token, and else not there."""
+    settings = parts_of(request).settings
+    shown, token = request.headers.get("authorization", ""), settings.metrics_token
+    open_to_all = not token and not settings.production
+    if not open_to_all and not (token and compare_digest(shown.encode(), f"Bearer {token}".encode())):
+        raise Problem(Kind.NOT_FOUND)
     body, media_type = render_metrics(parts_of(request).metrics)
     return Response(body, headers=NO_STORE, media_type=media_type)
 
