@@ -18,6 +18,13 @@ UNPREFIXED = {
     "OPENAI_BASE_URL": "openai_base_url",
 }
 SECRET_CHARS_MIN = 32
+SECRET_DISTINCT_MIN = 8
+"""Different characters. 32 random ones have more of them even where there are only ten to choose from."""
+PLACEHOLDERS = (
+    "changeme changethis replaceme replacethis placeholder example insecure default secret password passphrase "
+    "letmein qwerty randomstring deadbeef abcdefgh 0123456789 1234567890"
+).split()
+"""What is in secrets that people write or copy, and in one random secret out of ten million."""
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})
 
 Seconds = Annotated[float, Meta(gt=0)]
@@ -51,6 +58,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     secret_key: str = ""
     """At least 32 characters. Signs tokens and keys the hashes of codes; kept outside the database."""
+    older_secret_keys: tuple[str, ...] = ()
+    """Secrets that sign nothing new and whose tokens and codes are still good, so that a change of the secret logs
+    nobody out (engine/identity/README.md)."""
     access_ttl_seconds: Count = 900
     refresh_ttl_seconds: Count = 30 * 86_400
     google_client_id: str = ""
@@ -135,7 +145,23 @@ def load_settings(environ: Mapping[str, str] | None = None, **changes: Any) -> S
     return settings
 
 
-LISTS = frozenset({"allowed_origins", "trusted_proxies"})
+def weakness(secret: str) -> str | None:
+    """Why a secret is one that somebody could guess; None where nothing is to be seen, which proves little."""
+    plain = "".join(filter(str.isalnum, secret.lower()))
+    found = next((word for word in PLACEHOLDERS if word in plain), None)
+    if len(secret) < SECRET_CHARS_MIN:
+        return f"production needs at least {SECRET_CHARS_MIN} characters"
+    if found:
+        return f"this is a placeholder: it says {found!r}"
+    if len(set(secret)) < SECRET_DISTINCT_MIN or secret in (secret * 2)[1:-1]:
+        return "a few characters, repeated, are no secret"
+    if "," in secret or len(secret.split()) != 1:
+        return "a comma or a blank in it would keep it out of ENGINE_OLDER_SECRET_KEYS, a list"
+    return None
+
+
+MAKE_SECRET = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+LISTS = frozenset({"allowed_origins", "trusted_proxies", "older_secret_keys"})
 OF_OTHERS = frozenset({"ENGINE_PG_BINDIR", "ENGINE_REDIS_BIN"})
 """Where `embedded` looks for other server binaries; read through `binaries()` below."""
 
@@ -162,11 +188,14 @@ def _explain(error: str) -> str:
 def _check_production(settings: Settings) -> None:
     if not settings.production:
         return
-    if len(settings.secret_key) < SECRET_CHARS_MIN:
-        raise SettingsError(
-            f"ENGINE_SECRET_KEY: production needs at least {SECRET_CHARS_MIN} characters; "
-            "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
-        )
+    secrets = [("secret_key", settings.secret_key), *(("older_secret_keys", one) for one in settings.older_secret_keys)]
+    if settings.metrics_token:
+        secrets.append(("metrics_token", settings.metrics_token))
+    for field, secret in secrets:
+        if why := weakness(secret):
+            raise SettingsError(f"{_variable(field)}: {why}; {MAKE_SECRET}")
+    if settings.google_client_id and not settings.google_jwks_url.startswith("https://"):
+        raise SettingsError("ENGINE_GOOGLE_JWKS_URL: production fetches keys by https only")
     if not settings.smtp_host:
         raise SettingsError("ENGINE_SMTP_HOST: production sends codes by SMTP; the development mailbox is refused")
     for field in ("database_url", "redis_url", "public_url"):

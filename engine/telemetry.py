@@ -52,8 +52,8 @@ FRAMES_MAX = 12
 TEXT_FIELDS = frozenset(
     """
     event level timestamp logger exception request_id connection service process node version signal setting
-    interview question user run command phase from_phase to_phase by slug pack rubric criterion intent matcher
-    type kind state role outcome reason judge model flag error sqlstate close_kind
+    interview question user login challenge run command phase from_phase to_phase by slug pack rubric criterion
+    intent matcher type kind state role outcome reason judge model flag error sqlstate close_kind
     method route path host listen origin fence epoch stream key queue task worker partition script schema
     migration
     """.split()

@@ -24,7 +24,7 @@ from engine.conductor import Conductor, deadlines
 from engine.conductor.shelf import Shelf
 from engine.core.pack import parse_pack
 from engine.identity.google import Google
-from engine.identity.keys import derive, secret_of
+from engine.identity.keys import keys_of
 from engine.identity.logins import Logins
 from engine.identity.mail_development import DevelopmentMailer
 from engine.identity.mail_smtp import SmtpMailer
@@ -145,15 +145,16 @@ def build_app(settings: Settings) -> Starlette:
     sockets = Sockets(settings, backbone.redis, backbone.conductor, backbone.fanout, backbone.metrics)
     ready = asyncio.Event()
     mail = MailRoom(_mailer(settings, backbone.redis), backbone.metrics)
-    http = httpx2.AsyncClient(timeout=HTTP_SECONDS)
-    parts = _parts(backbone, mail, http, accepting=lambda: ready.is_set() and not sockets.draining)
+    google = Google(settings, httpx2.AsyncClient(timeout=HTTP_SECONDS)) if settings.google_client_id else None
+    parts = _parts(backbone, mail, google, accepting=lambda: ready.is_set() and not sockets.draining)
     operations = all_operations(settings)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(broker.shutdown)
-            stack.push_async_callback(http.aclose)
+            if google is not None:
+                stack.push_async_callback(google.close)
             await stack.enter_async_context(running_backbone(backbone))
             await stack.enter_async_context(running(mail.run, "mail"))
             for hash in await backbone.catalog.hashes():
@@ -233,13 +234,12 @@ def _shipped(settings: Settings) -> list[Path]:
     return sorted(path for folder in folders for path in folder.glob("*.yaml"))
 
 
-def _parts(backbone: Backbone, mail: MailRoom, http: httpx2.AsyncClient, accepting: Callable[[], bool]) -> Parts:
+def _parts(backbone: Backbone, mail: MailRoom, google: Google | None, accepting: Callable[[], bool]) -> Parts:
     settings, engine, redis = backbone.settings, backbone.engine, backbone.redis
-    keys = derive(secret_of(settings))
+    keys = keys_of(settings)
     logins = Logins(engine=engine, redis=redis, keys=keys, settings=settings, now=_now)
-    provider = Google(settings, http) if settings.google_client_id else None
     sign_in = SignIn(
-        engine=engine, redis=redis, keys=keys, logins=logins, mail=mail, settings=settings, provider=provider
+        engine=engine, redis=redis, keys=keys, logins=logins, mail=mail, settings=settings, provider=google
     )
     return Parts(
         settings=settings,

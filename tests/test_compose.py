@@ -21,7 +21,7 @@ from tests.loopback import http_client
 from tests.stack import ROOT, Node, Process, _execute
 from tests.until import until
 
-GIVEN = {"ENGINE_SECRET_KEY": "s" * 48, "POSTGRES_PASSWORD": "pgpass1", "REDIS_PASSWORD": "redispass1"}
+GIVEN = {"ENGINE_SECRET_KEY": "kQ3v" + 9 * "x7Rm2_", "POSTGRES_PASSWORD": "pgpass1", "REDIS_PASSWORD": "redispass1"}
 """What the file asks the operator for."""
 VARIABLE = re.compile(r"\$\$|\$\{(?P<name>\w+)(?::(?P<how>[-?])(?P<what>[^}]*))?\}")
 SECRET = re.compile(r"SECRET|PASSWORD|API_KEY|TOKEN")

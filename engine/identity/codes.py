@@ -40,7 +40,12 @@ def typed_code(text: str) -> str | None:
 
 def code_hash(keys: Keys, challenge: UUID, code: str) -> bytes:
     """What the record keeps of a code. A million codes are soon tried, so the key, not the hash, protects it."""
-    return keyed_hash(keys.code, challenge.bytes, code)
+    return code_hashes(keys, challenge, code)[0]
+
+
+def code_hashes(keys: Keys, challenge: UUID, code: str) -> tuple[bytes, ...]:
+    """What the record may have kept of a code, which was perhaps sent before the secret changed: newest key first."""
+    return tuple(keyed_hash(key, challenge.bytes, code) for key in keys.code)
 
 
 def read_address(text: str, *, production: bool) -> Address:

@@ -6,12 +6,15 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import datetime
+from typing import Annotated
 
 import httpx2
 import jwt
 import msgspec
+from msgspec import Meta
 
 from engine.settings import Settings
+from engine.telemetry import log
 
 ALGORITHM = "RS256"
 TOKEN_CHARS_MAX = 8_192
@@ -44,7 +47,10 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Claims(msgspec.Struct, frozen=True, kw_only=True):
-    sub: str
+    aud: str
+    """One, not a list: a token for several parties is none of ours."""
+    sub: Annotated[str, Meta(pattern="^[!-~]{1,255}$")]
+    """OpenID Connect Core, section 2."""
     email: str
     iat: int
     exp: int
@@ -84,16 +90,25 @@ class KeyCache:
         self._tried_at = self._monotonic()
         try:
             async with asyncio.timeout(FETCH_SECONDS):
-                answer = await self._http.get(self._url, follow_redirects=False)
-            answer.raise_for_status()
-            if len(answer.content) > KEYS_BYTES_MAX:
-                raise ValueError("more keys than an issuer has")
-            fetched = {key.key_id: key for key in jwt.PyJWKSet.from_json(answer.text).keys if key.key_id}
+                found = jwt.PyJWKSet.from_json(await self._download())
+            fetched = {key.key_id: key for key in found.keys if key.key_id}
         except (httpx2.HTTPError, jwt.PyJWTError, ValueError, TimeoutError) as error:
+            log.warning("google_keys_not_fetched", exc_info=error)
             if not self._keys:
                 raise ProviderAway from error
             return  # those we know are good until we hear otherwise
         self._keys, self._fetched_at = fetched, self._monotonic()
+
+    async def _download(self) -> str:
+        """The key page: from its own address, whatever that says of others, and no more of it than there can be."""
+        page = bytearray()
+        async with self._http.stream("GET", self._url, follow_redirects=False) as answer:
+            answer.raise_for_status()
+            async for chunk in answer.aiter_bytes():
+                page += chunk
+                if len(page) > KEYS_BYTES_MAX:
+                    raise ValueError("more keys than an issuer has")
+        return page.decode()
 
 
 class Google:
@@ -102,7 +117,11 @@ class Google:
     def __init__(self, settings: Settings, http: httpx2.AsyncClient) -> None:
         self.client_id = settings.google_client_id
         self._issuers = [settings.google_issuer_url, settings.google_issuer_url.removeprefix("https://")]
-        self.keys = KeyCache(settings.google_jwks_url, http)
+        self.keys, self._http = KeyCache(settings.google_jwks_url, http), http
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._http.aclose()
 
     async def verify(self, token: str, nonce: str, now: datetime) -> Identity:
         """Who this ID token is about. `nonce` must be the one it was asked for with.

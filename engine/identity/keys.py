@@ -32,25 +32,31 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     """By key id."""
     refresh: tuple[bytes, ...]
     """Newest first."""
-    code: bytes
+    code: tuple[bytes, ...]
+    """Newest first."""
     subject: bytes
-    """Keys the hashes by which addresses stand in Redis."""
+    """Keys the hashes by which addresses stand in Redis. The newest only: what is kept there is soon over."""
 
     def __repr__(self) -> str:
         return f"<Keys {self.signing}>"
 
 
+def keys_of(settings: Settings) -> Keys:
+    """The keys that these settings give."""
+    return derive(secret_of(settings), *settings.older_secret_keys)
+
+
 def derive(secret: str, *older: str) -> Keys:
-    """The keys of a secret, and of older ones that are still good for checking. Raises ValueError if one is short."""
+    """The keys of a secret, and of others that are good for checking only. Raises ValueError if one is short."""
     for one in (secret, *older):
         if len(one) < SECRET_CHARS_MIN:
             raise ValueError(f"a secret has at least {SECRET_CHARS_MIN} characters")
-    access = [_key(one, "access") for one in (secret, *older)]
+    access = _keys("access", secret, *older)
     return Keys(
         signing=_key_id(access[0]),
         access={_key_id(key): key for key in access},
-        refresh=tuple(_key(one, "refresh") for one in (secret, *older)),
-        code=_key(secret, "code"),
+        refresh=_keys("refresh", secret, *older),
+        code=_keys("code", secret, *older),
         subject=_key(secret, "subject"),
     )
 
@@ -84,6 +90,10 @@ def _kept(path: Path) -> str:
             os.link(draft, path)
         os.unlink(draft)
     return path.read_text().strip()
+
+
+def _keys(purpose: Purpose, *secrets: str) -> tuple[bytes, ...]:
+    return tuple(_key(one, purpose) for one in secrets)
 
 
 def _key(secret: str, purpose: Purpose) -> bytes:

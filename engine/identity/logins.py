@@ -17,7 +17,7 @@ from engine.identity.refused import Reason, SignInRefused
 from engine.identity.tokens import Access, BadToken
 from engine.live import logins as ended_logins
 from engine.record import accounts
-from engine.record.accounts import LoginState, Method, NewLogin, Rotation, User
+from engine.record.accounts import LoginState, Method, NewLogin, Rotation, User, Why
 from engine.settings import Settings
 from engine.telemetry import log
 
@@ -87,7 +87,7 @@ class Logins:
             expires_at=now + timedelta(seconds=self._refresh_seconds),
         )
         await accounts.open_login(connection, login, now)
-        log.info("signed_in", user=user.id, by=method)
+        log.info("signed_in", user=user.id, login=id, by=method)
         return self._tokens(user, id, refresh, now)
 
     async def refresh(self, token: str, client: Client) -> Tokens:
@@ -131,7 +131,7 @@ class Logins:
         if state.successor_sealed is not None and _answer_was_lost(state, token, client, now):
             return state.user_id, tokens.unseal(token, state.successor_sealed)
         await accounts.revoke(connection, login, "reused", now)
-        log.warning("refresh_token_reused", user=state.user_id)
+        log.warning("refresh_token_reused", user=state.user_id, login=login)
         return None
 
     async def who(self, access: str) -> Access:
@@ -162,14 +162,22 @@ class Logins:
 
     async def log_out(self, user: UUID | None, login: UUID, *, everywhere: bool) -> None:
         """End this login, or every login of the user; their access tokens and sockets end with them."""
-        now = self.now()
         async with self._engine.begin() as connection:
-            ended = [login]
-            await accounts.revoke(connection, login, "logged_out", now)
+            owner = await accounts.revoke(connection, login, "logged_out", self.now())
+            await ended_logins.end(self._redis, [login], self._access_seconds)
             if everywhere and user is not None:
-                ended += await accounts.revoke_all(connection, user, "logged_out_everywhere", now)
+                await self.end_all(connection, user, "logged_out_everywhere")
+        log.info("logged_out", user=user or owner, login=login)
+
+    async def end_all(self, connection: AsyncConnection, user: UUID, why: Why) -> None:
+        """End every login of a user, in the caller's transaction.
+
+        Redis is told before the record commits: when it is away nothing has ended, and trying again ends all.
+        """
+        ended = await accounts.revoke_all(connection, user, why, self.now())
         await ended_logins.end(self._redis, ended, self._access_seconds)
-        log.info("logged_out", user=user, count=len(ended))
+        if ended:
+            log.warning("logins_revoked", user=user, reason=why, count=len(ended))
 
     def login_of(self, refresh: str) -> UUID | None:
         """The login a refresh token was given out for; None if it was made up."""

@@ -12,7 +12,7 @@ import msgspec
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from engine.identity import codes
+from engine.identity import codes, pending
 from engine.identity.codes import BadAddress
 from engine.identity.google import BadIdentity, Identity, ProviderAway
 from engine.identity.keys import Keys, keyed_hash
@@ -117,15 +117,16 @@ class SignIn:
         if code is None:
             raise SignInRefused(Reason.BAD_CODE, "A code is six digits.")
         taken = await self._may_be_wrong(challenge, client)
-        hash, now = codes.code_hash(self._keys, challenge, code), self._now()
+        hashes, now = codes.code_hashes(self._keys, challenge, code), self._now()
         async with self._engine.begin() as connection:
-            tried = await challenges.try_code(connection, challenge, client.browser_hash, hash, now)
+            tried = await challenges.try_code(connection, challenge, client.browser_hash, hashes, now)
             if isinstance(tried, Passed):
                 user = await accounts.user_by_address(connection, tried.address, now)
+                await self._link_pending(connection, user, tried.address, client)
                 tokens = await self._logins.open(connection, user, client, "code")
                 await give_back(self._redis, taken)
                 return tokens
-        raise _not_passed(tried)
+        raise _not_passed(tried, challenge)
 
     async def new_nonce(self, client: Client) -> str:
         """A nonce for one ID token, for this browser."""
@@ -140,35 +141,59 @@ class SignIn:
         """
         assert self.provider is not None
         if await self._redis.getdel(_nonce_key(nonce)) != client.browser_hash:
-            raise SignInRefused(Reason.GOOGLE_REFUSED, "Try again from the start.")
+            raise _google_failed(Reason.GOOGLE_REFUSED, "not the nonce of this browser", "Try again from the start.")
         try:
             identity = await self.provider.verify(id_token, nonce, self._now())
         except BadIdentity as error:
-            log.warning("google_refused", reason=str(error))
-            raise SignInRefused(Reason.GOOGLE_REFUSED, "Google's answer was not accepted.") from None
+            raise _google_failed(Reason.GOOGLE_REFUSED, str(error), "Google's answer was not accepted.") from None
         except ProviderAway:
             raise SignInRefused(Reason.AWAY, "Google cannot be reached.", retry_seconds=30) from None
         async with self._engine.begin() as connection:
-            user = await self._user_of(connection, identity)
+            user = await self._user_of(connection, identity, client)
             return await self._logins.open(connection, user, client, "google")
 
-    async def _user_of(self, connection: AsyncConnection, identity: Identity) -> User:
-        """The account of a Google identity: by its subject; else by its address, where Google owns that."""
+    async def _user_of(self, connection: AsyncConnection, identity: Identity, client: Client) -> User:
+        """The account of a Google identity: by its subject; else by its address, where Google owns that.
+
+        Where it does not, the identity waits for a code to that address.
+        """
         user = await accounts.user_by_google(connection, identity.subject)
         if user is not None:
             return user
+        try:
+            address = codes.read_address(identity.email, production=self._production)
+        except BadAddress:
+            raise _google_failed(Reason.GOOGLE_REFUSED, "no address for mail", "That address takes no mail.") from None
         if not identity.owns_address:
-            raise SignInRefused(Reason.PROOF_NEEDED, "Sign in with a code to this address first.")
-        address = self._address(identity.email)
+            await pending.keep(self._redis, self._keys, client, address, identity.subject)
+            proof = "Sign in with a code to this address now, in this browser; from then on Google is enough."
+            raise _google_failed(Reason.PROOF_NEEDED, "not Google's address", proof)
         user = await accounts.user_by_address(connection, address, self._now())
-        if not await accounts.link_google(connection, user.id, identity.subject):
+        if not await self._link(connection, user, identity.subject):
             # The address moved to another Google account; the one linked first keeps its way in.
-            raise SignInRefused(Reason.PROOF_NEEDED, "Sign in with a code to this address.")
+            other = "This address has another Google account: sign in with a code."
+            raise _google_failed(Reason.PROOF_NEEDED, "another Google account", other)
         picture = identity.picture
         if picture is not None and not (picture.startswith("https://") and len(picture) <= AVATAR_CHARS_MAX):
             picture = None
         filled = await accounts.fill_profile(connection, user.id, identity.name[:NAME_CHARS_MAX], picture)
         return filled or user
+
+    async def _link_pending(self, connection: AsyncConnection, user: User, address: Address, client: Client) -> None:
+        subject = await pending.take(self._redis, self._keys, client, address)
+        if subject is not None:
+            await self._link(connection, user, subject)
+
+    async def _link(self, connection: AsyncConnection, user: User, subject: str) -> bool:
+        """Make a Google account, just proved with the address, a way in; False when either has another.
+
+        Who could open the account before may have been somebody else (ASVS 5, 7.4.3): every login of it ends.
+        """
+        linked = await accounts.link_google(connection, user.id, subject)
+        if linked:
+            log.info("google_linked", user=user.id)
+            await self._logins.end_all(connection, user.id, "google_linked")
+        return linked
 
     def _address(self, email: str) -> Address:
         try:
@@ -205,7 +230,14 @@ class SignIn:
             raise SignInRefused(reason, "Too often; wait a little.", retry_seconds=taken.wait_seconds)
 
 
-def _not_passed(tried: Wrong | Dead) -> SignInRefused:
+def _google_failed(reason: Reason, why: str, message: str) -> SignInRefused:
+    log.warning("sign_in_failed", by="google", reason=why)
+    return SignInRefused(reason, message)
+
+
+def _not_passed(tried: Wrong | Dead, challenge: UUID) -> SignInRefused:
+    why = tried.value if isinstance(tried, Dead) else "wrong"
+    log.warning("sign_in_failed", by="code", reason=why, challenge=challenge)
     match tried:
         case Wrong(tries_left):
             return SignInRefused(Reason.CODE_WRONG, "That is not the code.", tries_left=tries_left)

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine.record.tables import user_auth_sessions as logins
@@ -21,7 +22,7 @@ REMEMBERED = timedelta(days=180)
 """How long a browser is known at an address after its last login there was over."""
 
 Method = Literal["code", "google"]
-Why = Literal["logged_out", "logged_out_everywhere", "reused"]
+Why = Literal["logged_out", "logged_out_everywhere", "reused", "google_linked"]
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,13 +98,14 @@ async def user_by_address(connection: AsyncConnection, address: Address, now: da
 
 
 async def link_google(connection: AsyncConnection, user_id: UUID, subject: str) -> bool:
-    """Make this Google account a way in to this user; False when the user has another one already."""
-    linked = await connection.execute(
-        sa.update(users)
-        .where(users.c.id == user_id, sa.or_(users.c.google_sub.is_(None), users.c.google_sub == subject))
-        .values(google_sub=subject)
-    )
-    return linked.rowcount == 1
+    """Make this Google account a way in to this user; False when either belongs to another already."""
+    free = sa.or_(users.c.google_sub.is_(None), users.c.google_sub == subject)
+    link = sa.update(users).where(users.c.id == user_id, free).values(google_sub=subject)
+    try:
+        async with connection.begin_nested():  # somebody else's link may be on its way
+            return (await connection.execute(link)).rowcount == 1
+    except IntegrityError:
+        return False
 
 
 async def fill_profile(connection: AsyncConnection, user_id: UUID, name: str, avatar_url: str | None) -> User | None:
@@ -166,14 +168,16 @@ async def login_state(connection: AsyncConnection, login_id: UUID, now: datetime
     return LoginState(**row) if row else None
 
 
-async def revoke(connection: AsyncConnection, login_id: UUID, why: Why, now: datetime) -> bool:
-    """End one login for good; False when it had ended already."""
+async def revoke(connection: AsyncConnection, login_id: UUID, why: Why, now: datetime) -> UUID | None:
+    """End one login for good; whose it was, or None when it had ended already."""
     ended = await connection.execute(
         sa.update(logins)
         .where(logins.c.id == login_id, logins.c.revoked_at.is_(None))
         .values(revoked_at=now, revoked_why=why)
+        .returning(logins.c.user_id)
     )
-    return ended.rowcount == 1
+    user_id: UUID | None = ended.scalar_one_or_none()
+    return user_id
 
 
 async def revoke_all(connection: AsyncConnection, user_id: UUID, why: Why, now: datetime) -> list[UUID]:

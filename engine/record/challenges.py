@@ -7,6 +7,7 @@ strangers' budget and locks nobody out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 from uuid import UUID
@@ -104,9 +105,12 @@ async def open_challenge(connection: AsyncConnection, challenge: Challenge, now:
 
 
 async def try_code(
-    connection: AsyncConnection, challenge_id: UUID, browser_hash: bytes, code_hash: bytes, now: datetime
+    connection: AsyncConnection, challenge_id: UUID, browser_hash: bytes, code_hashes: Sequence[bytes], now: datetime
 ) -> Tried:
-    """Try a code. One update decides: it takes a try or consumes the code, and so it is used at most once."""
+    """Try a code; its hashes are by the newest key and by older ones.
+
+    One update decides: it takes a try or consumes the code, and so it is used at most once.
+    """
     otps = email_otps.c
     mine = (otps.id == challenge_id, otps.browser_hash == browser_hash)
     # Tries at one address go one after the other, or many at once would overdraw its budget.
@@ -114,7 +118,7 @@ async def try_code(
     locked = await connection.execute(sa.select(lock).where(*mine))
     if locked.first() is None:
         return Dead.OVER
-    right = otps.code_hash == code_hash
+    right = otps.code_hash.in_(code_hashes)
     asked = email_otps.alias("asked").c
     budget = _failures(otps.email_key, otps.browser_known, otps.browser_hash, now, asked)
     statement = (

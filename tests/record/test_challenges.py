@@ -37,7 +37,7 @@ async def ask(engine: AsyncEngine, now: datetime, *, browser: bytes = HERE, know
 
 async def attempt(engine: AsyncEngine, id: UUID, code: bytes, now: datetime, *, browser: bytes = HERE) -> Tried:
     async with engine.begin() as connection:
-        return await challenges.try_code(connection, id, browser, code, now)
+        return await challenges.try_code(connection, id, browser, [code], now)
 
 
 async def test_the_right_code_passes_once(engine: AsyncEngine, now: datetime) -> None:
@@ -124,7 +124,7 @@ async def test_a_try_waits_for_one_at_the_same_address_that_is_not_yet_counted(
     for _ in range(5):
         await attempt(engine, third, WRONG, now, browser=b"a third")
     async with engine.begin() as connection:
-        assert await challenges.try_code(connection, first, HERE, WRONG, now) == Wrong(0)
+        assert await challenges.try_code(connection, first, HERE, [WRONG], now) == Wrong(0)
         other = asyncio.create_task(attempt(engine, second, WRONG, now, browser=ELSEWHERE))
         await until(lambda: waits(engine, other))
     assert await other is Dead.BURNED

@@ -19,7 +19,7 @@ import pytest
 from starlette.applications import Starlette
 
 from engine.embedded import Embedded
-from engine.identity.keys import derive
+from engine.identity.keys import keys_of
 from engine.identity.logins import Logins
 from engine.identity.mail_development import DevelopmentMailer
 from engine.identity.mailer import MailRoom
@@ -50,7 +50,7 @@ async def open_parts(settings: Settings, clock: HandClock) -> AsyncIterator[Part
     """The parts the web room is given, as wiring makes them, on a clock of the tests'."""
     backbone = make_backbone(settings, no_queue)
     engine, redis = backbone.engine, backbone.redis
-    keys = derive(settings.secret_key)
+    keys = keys_of(settings)
     logins = Logins(engine=engine, redis=redis, keys=keys, settings=settings, now=clock)
     room, stop = MailRoom(DevelopmentMailer(redis, clock, io.StringIO()), backbone.metrics), asyncio.Event()
     sign_in = SignIn(engine=engine, redis=redis, keys=keys, logins=logins, mail=room, settings=settings)
