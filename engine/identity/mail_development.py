@@ -53,3 +53,10 @@ async def delivered(redis: Redis) -> list[Delivered]:
     """What is in the mailbox, newest first."""
     mails = await redis.lrange(MAILBOX, 0, MAILS_KEPT - 1)
     return [_decode(mail) for mail in mails]
+
+
+async def forget(redis: Redis, to: str) -> None:
+    """Take the mails to an address out of the mailbox."""
+    for mail in await redis.lrange(MAILBOX, 0, MAILS_KEPT - 1):
+        if _decode(mail).to.casefold() == to.casefold():
+            await redis.lrem(MAILBOX, 0, mail)  # type: ignore[arg-type]  # bytes, as they came

@@ -107,7 +107,7 @@ class _Work:
     async def _judge_all(self) -> Ending:
         handed = await evaluations.handed_in(self._bench.engine, self._fence.interview)
         if handed is None:
-            raise LookupError("a run without a submission")
+            raise LeaseLost  # deleted since it was claimed: a run is made with its submission
         pack = decode_pack(handed.pack_body)
         await self._announce_start(pack)
         trivial = triviality(handed.fields, pack)

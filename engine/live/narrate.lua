@@ -1,6 +1,8 @@
 -- The narrative of a run grows: kept capped until the result holds it whole. Not an event, so not numbered.
--- KEYS: tail
+-- Nothing grows for an interview that is not live: a worker may still write for one that was deleted.
+-- KEYS: tail state
 -- ARGV: run, attempt, offset, text, chars_max, ttl_ms, bell
+if redis.call('EXISTS', KEYS[2]) == 0 then return 0 end
 local held = redis.call('HMGET', KEYS[1], 'run', 'attempt', 'text')
 local run, attempt, text = tonumber(ARGV[1]), tonumber(ARGV[2]), held[3] or ''
 if held[1] then

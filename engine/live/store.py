@@ -214,10 +214,10 @@ class Live:
         return bool(reply == b"ok")
 
     async def narrate(self, id: str, run: int, attempt: int, offset: int, text: str) -> bool:
-        """Let the narrative of a run grow from byte `offset`. False: a later attempt writes it."""
+        """Let the narrative of a run grow from byte `offset`. False: a later attempt writes it, or it is not live."""
         keys = keys_of(id)
         reply = await self._scripts["narrate"](
-            keys=[keys.tail],
+            keys=[keys.tail, keys.state],
             args=[run, attempt, offset, text.encode(), NARRATIVE_BYTES_MAX, FINISHED_TTL_MS, keys.bell],
         )
         return bool(reply)
@@ -253,11 +253,21 @@ class Live:
         return now
 
     async def forget(self, id: str) -> None:
-        """Drop what the indexes say of an interview that does not exist any more."""
+        """Drop what the indexes say of an interview that is not live."""
         keys = keys_of(id)
         async with self.redis.pipeline(transaction=False) as pipe:
             pipe.zrem(keys.due, id)
             pipe.zrem(keys.dirty, id)
+            await pipe.execute()
+
+    async def erase(self, ids: Iterable[str]) -> None:
+        """Delete all of interviews that the record does not have (any more): nobody else would come to delete it."""
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for id in ids:
+                keys = keys_of(id)
+                pipe.unlink(keys.state, keys.events, keys.commands, keys.tail)
+                pipe.zrem(keys.due, id)
+                pipe.zrem(keys.dirty, id)
             await pipe.execute()
 
     async def _indexed(self, index: str, until: int) -> list[str]:

@@ -48,6 +48,7 @@ class Rebuilder:
     async def _rebuild(self, id: str, stale: int | None) -> None:
         row = await interviews.read(self._engine, id)
         if row is None:
+            await self._live.erase([id])
             raise NotThere(id)
         if row.parked is not None:
             raise Parked(id)
@@ -63,6 +64,9 @@ class Rebuilder:
         installed = await self._live.rebuild(
             Loaded(interview=interview, epoch=epoch, recorded=interview.seq, user=str(row.user_id)), commands
         )
+        if await interviews.read(self._engine, id) is None:  # deleted while it was read: it must not come back
+            await self._live.erase([id])
+            raise NotThere(id)
         self._metrics.rebuilds.inc()
         log.info("rebuilt", interview=id, epoch=epoch, seq=interview.seq, installed=installed)
 

@@ -224,7 +224,7 @@ class Recorder:
         """Bring the record to live's head, whoever wrote what, and say how far it is."""
         row = await interviews.read(self._engine, id)
         if row is None:
-            await self._live.forget(id)
+            await self._live.erase([id])
             raise NotThere(id)
         if row.parked is not None:
             raise Parked(id)

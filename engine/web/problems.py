@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from engine.identity.refused import Reason, SignInRefused
 from engine.record.browsing import BadCursor
+from engine.recorder import NotThere
 from engine.telemetry import log
 from protocol.codec import BadFrame
 from protocol.codes import REFUSALS
@@ -24,6 +25,12 @@ from protocol.messages import Refusal
 PROBLEM_JSON = "application/problem+json"
 RETRY_SECONDS = 1
 """When to come back to a service that is away."""
+
+
+OWNER_GONE = "23503"
+"""SQLSTATE of a foreign key that points nowhere: what a request stores belongs to the user who makes it, and who was
+deleted meanwhile.
+"""
 
 
 class Meaning(NamedTuple):
@@ -161,14 +168,15 @@ def problem_of(error: Exception) -> Problem:
             return refused(error.refuse.frame(message=str(error), at=error.at))
         case BadCursor():
             return Problem(Kind.BAD_CURSOR, "Start again without a cursor.")
+        case NotThere():
+            return Problem(Kind.NOT_FOUND, "It is not there any more.")
         case HTTPException():
             kind = OF_STATUS.get(error.status_code, Kind.BAD_REQUEST if error.status_code < 500 else Kind.INTERNAL)
             return Problem(kind, headers=error.headers)
         case ClientDisconnect():
             return Problem(Kind.BAD_REQUEST, "The client left.")
-        case _ if _is_bad_value(error):
-            log.warning("value_refused_by_database", exc_info=error)
-            return Problem(Kind.BAD_BODY, "A value cannot be stored.")
+        case _ if (problem := _refused_by_database(error)) is not None:
+            return problem
         case _ if _is_away(error):
             log.warning("service_away", exc_info=error)
             return Problem(Kind.UNAVAILABLE, "Try again soon.", retry_seconds=RETRY_SECONDS)
@@ -196,9 +204,15 @@ def _sqlstate(error: Exception) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _is_bad_value(error: Exception) -> bool:
-    """SQLSTATE class 22: a value that passed our checks and that Postgres cannot take."""
-    return _sqlstate(error).startswith("22")
+def _refused_by_database(error: Exception) -> Problem | None:
+    """What Postgres refuses for what it is. SQLSTATE class 22: a value that passed our checks and cannot be stored."""
+    state = _sqlstate(error)
+    if state == OWNER_GONE:
+        return Problem(Kind.SIGNED_OUT, "The account was deleted.")
+    if state.startswith("22"):
+        log.warning("value_refused_by_database", exc_info=error)
+        return Problem(Kind.BAD_BODY, "A value cannot be stored.")
+    return None
 
 
 def _is_away(error: Exception) -> bool:

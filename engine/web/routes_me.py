@@ -1,4 +1,4 @@
-"""The profile: operations 3 and 4 of the design."""
+"""One's own: the profile (operations 3 and 4 of the design), and leaving for good."""
 
 from __future__ import annotations
 
@@ -8,17 +8,25 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from starlette.requests import Request
+from starlette.responses import Response
 
+from engine.identity import leaving
+from engine.identity.codes import ADDRESS_CHARS_MAX
 from engine.identity.sign_in import AVATAR_CHARS_MAX, NAME_CHARS_MAX
+from engine.live.limits import Limit
 from engine.record.accounts import User
+from engine.web import cookies
 from engine.web.auth import current_user
-from engine.web.operations import operation
+from engine.web.operations import operation, reply
 from engine.web.parts import parts_of
 from engine.web.problems import ErrorAt, Kind, Problem
 
 JOINERS = dict.fromkeys((0x200C, 0x200D))
 """Invisible, and yet part of how names are written, in Persian for one."""
 VISIBLE = re.compile(r"https://[!-~]+")
+
+DELETIONS = Limit("me:delete", 10, 3_600)
+"""For typing mistakes; it happens once."""
 
 Name = Annotated[str, Meta(max_length=NAME_CHARS_MAX, examples=["Ada"])]
 AvatarUrl = Annotated[str, Meta(pattern="^https://[!-~]+$", max_length=AVATAR_CHARS_MAX)]
@@ -29,6 +37,13 @@ class ProfileChange(msgspec.Struct, frozen=True, kw_only=True):
 
     name: Name | UnsetType = UNSET
     avatar_url: AvatarUrl | UnsetType | None = UNSET
+
+
+class Leaving(msgspec.Struct, frozen=True, kw_only=True):
+    """Typed by hand, so that nobody leaves by a slip."""
+
+    email: Annotated[str, Meta(max_length=ADDRESS_CHARS_MAX, examples=["ada@example.com"])]
+    """The account's own address."""
 
 
 @operation("GET", "/v1/me", out=User)
@@ -49,6 +64,25 @@ async def update_profile(request: Request, body: ProfileChange) -> User:
     return await (logins.change_profile(access, changes) if changes else logins.user(access))
 
 
+@operation("DELETE", "/v1/me", body=Leaving, limit=DELETIONS)
+async def delete_account(request: Request, body: Leaving) -> Response:
+    """Delete your account and all that is yours, for good.
+
+    Profile, logins, interviews, drafts, solutions and evaluations go; sockets close, tokens end. What stays of an
+    evaluation are its numbers, for statistics, with no link to anybody.
+    """
+    parts, access = parts_of(request), await current_user(request)
+    user = await parts.logins.user(access)
+    if body.email.strip().casefold() != user.email.casefold():
+        raise Problem(Kind.BAD_BODY, errors=(ErrorAt("$.email", "is not the address of this account"),))
+    seconds = parts.settings.access_ttl_seconds
+    if not await leaving.delete_account(parts.engine, parts.conductor.live, access.user, seconds):
+        raise Problem(Kind.SIGNED_OUT)
+    response = reply(None)
+    cookies.drop_refresh(request, response)
+    return response
+
+
 def _one_line(name: str) -> str:
     """A name as it is shown: one line, of characters that can be seen."""
     name = " ".join(name.split())
@@ -64,4 +98,4 @@ def _picture(url: str | None) -> str | None:
     return url
 
 
-OPERATIONS = (get_profile, update_profile)
+OPERATIONS = (get_profile, update_profile, delete_account)
