@@ -6,6 +6,7 @@ from starlette.requests import HTTPConnection, Request
 
 from engine.identity.logins import Client
 from engine.identity.tokens import Access
+from engine.telemetry import log
 from engine.web.parts import parts_of
 from engine.web.problems import Kind, Problem
 
@@ -55,7 +56,7 @@ def check_origin(request: Request) -> None:
     """Refuse a page of another origin that wants to change something. Programs send no origin."""
     origin = request.headers.get("origin")
     if request.method not in SAFE and origin is not None and origin not in parts_of(request).settings.origins:
-        raise Problem(Kind.ORIGIN_REFUSED)
+        raise _origin_refused()
 
 
 def check_cookie_may_count(request: Request) -> None:
@@ -66,4 +67,9 @@ def check_cookie_may_count(request: Request) -> None:
     """
     site = request.headers.get("sec-fetch-site")
     if request.headers.get("origin") is None and site not in (None, "same-origin", "none"):
-        raise Problem(Kind.ORIGIN_REFUSED)
+        raise _origin_refused()
+
+
+def _origin_refused() -> Problem:
+    log.warning("access_denied", reason="origin")
+    return Problem(Kind.ORIGIN_REFUSED)

@@ -20,6 +20,7 @@ from engine.record import evaluations, interviews
 from engine.record.events import millis, read_events
 from engine.record.interviews import NotStartable, Row
 from engine.recorder import Lost, NotThere, Parked
+from engine.telemetry import log
 from engine.web.auth import current_user
 from engine.web.bodies import path_id, path_word
 from engine.web.operations import operation, reply
@@ -236,6 +237,7 @@ async def _own(request: Request) -> str:
     except NotThere:
         owner = ""
     if owner != str(user.user):
+        log.warning("access_denied", reason="not theirs", user=user.user, interview=id)
         raise Problem(Kind.NOT_FOUND, NOT_YOURS)
     return id
 
