@@ -116,10 +116,12 @@ class SignIn:
         code = codes.typed_code(typed)
         if code is None:
             raise SignInRefused(Reason.BAD_CODE, "A code is six digits.")
-        taken = await self._may_be_wrong(challenge, client)
         hashes, now = codes.code_hashes(self._keys, challenge, code), self._now()
         async with self._engine.begin() as connection:
-            tried = await challenges.try_code(connection, challenge, client.browser_hash, hashes, now)
+            standing = await challenges.look(connection, challenge, client.browser_hash, now)
+            # A known browser has the budget of its address to itself.
+            taken = () if standing.browser_known else await self._may_be_wrong(client)
+            tried = standing.dead or await challenges.try_code(connection, challenge, client.browser_hash, hashes, now)
             if isinstance(tried, Passed):
                 user = await accounts.user_by_address(connection, tried.address, now)
                 await self._link_pending(connection, user, tried.address, client)
@@ -213,11 +215,8 @@ class SignIn:
         each = ((limit, who) for limit in (BETWEEN_CODES, CODES_PER_HOUR, CODES_PER_DAY))
         await self._take(Reason.TOO_SOON, *each, *(() if known else strangers))
 
-    async def _may_be_wrong(self, challenge: UUID, client: Client) -> Sequence[tuple[Limit, str]]:
+    async def _may_be_wrong(self, client: Client) -> Sequence[tuple[Limit, str]]:
         """Take from the limits on wrong codes before a code is tried: many at once must not overdraw them."""
-        async with self._engine.connect() as connection:
-            if await challenges.is_known(connection, challenge, client.browser_hash):
-                return ()  # it has the budget of its address to itself
         address = client.address
         wanted = ((WRONG_PER_CLIENT, address), (WRONG_PER_NETWORK, network(address)), (WRONG_IN_ALL, ""))
         await self._take(Reason.TOO_MANY, *wanted)

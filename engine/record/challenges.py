@@ -64,6 +64,13 @@ class Dead(Enum):
 Tried = Passed | Wrong | Dead
 
 
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """A challenge before it is tried. `browser_known`: it is this browser's, which was known at the address."""
+
+    browser_known: bool
+    dead: Dead | None
+
+
 async def knows(connection: AsyncConnection, email_key: str, browser_hash: bytes) -> bool:
     """Whether this browser has signed in to this address before."""
     before = (
@@ -78,11 +85,16 @@ async def knows(connection: AsyncConnection, email_key: str, browser_hash: bytes
     return bool((await connection.execute(sa.select(before.exists()))).scalar_one())
 
 
-async def is_known(connection: AsyncConnection, challenge_id: UUID, browser_hash: bytes) -> bool:
-    """Whether this challenge was asked for by this browser, and the browser was known at the address then."""
+async def look(connection: AsyncConnection, challenge_id: UUID, browser_hash: bytes, now: datetime) -> Standing:
+    """How a challenge stands, without a try: what is dead is told so without waiting for anybody's try."""
     otps = email_otps.c
-    mine = sa.select(otps.id).where(otps.id == challenge_id, otps.browser_hash == browser_hash, otps.browser_known)
-    return bool((await connection.execute(sa.select(mine.exists()))).scalar_one())
+    mine = sa.select(otps.browser_known, otps.consumed_at, otps.expires_at, otps.failures)
+    row = (await connection.execute(mine.where(*_own(challenge_id, browser_hash)))).one_or_none()
+    if row is None:
+        return Standing(browser_known=False, dead=Dead.OVER)
+    if row.consumed_at is not None or row.expires_at <= now:
+        return Standing(browser_known=row.browser_known, dead=Dead.OVER)
+    return Standing(browser_known=row.browser_known, dead=Dead.BURNED if row.failures >= TRIES_PER_CODE else None)
 
 
 async def open_challenge(connection: AsyncConnection, challenge: Challenge, now: datetime) -> bool:
@@ -112,7 +124,7 @@ async def try_code(
     One update decides: it takes a try or consumes the code, and so it is used at most once.
     """
     otps = email_otps.c
-    mine = (otps.id == challenge_id, otps.browser_hash == browser_hash)
+    mine = _own(challenge_id, browser_hash)
     # Tries at one address go one after the other, or many at once would overdraw its budget.
     lock = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(otps.email_key, 0))
     locked = await connection.execute(sa.select(lock).where(*mine))
@@ -143,6 +155,10 @@ async def try_code(
     if row.consumed_at is not None:
         return Passed(Address(row.email, row.email_key))
     return Wrong(TRIES_PER_CODE - row.failures)
+
+
+def _own(challenge_id: UUID, browser_hash: bytes) -> tuple[sa.ColumnElement[bool], ...]:
+    return email_otps.c.id == challenge_id, email_otps.c.browser_hash == browser_hash
 
 
 async def forget_old(connection: AsyncConnection, now: datetime) -> None:

@@ -12,7 +12,7 @@ from engine.identity.codes import BadAddress
 from engine.identity.keys import Keys, derive
 
 
-def test_row_45_every_digit_is_as_likely_at_every_place() -> None:
+def test_45_every_digit_is_as_likely_at_every_place() -> None:
     made = [codes.new_code() for _ in range(20_000)]
     assert {len(code) for code in made} == {6}
     for place in range(6):
@@ -39,7 +39,7 @@ def test_what_people_type(typed: str, code: str | None) -> None:
     assert codes.typed_code(typed) == code
 
 
-def test_row_41_a_hash_says_nothing_without_the_key_and_holds_for_one_challenge(keys: Keys) -> None:
+def test_41_a_hash_says_nothing_without_the_key_and_holds_for_one_challenge(keys: Keys) -> None:
     challenge = uuid4()
     hash = codes.code_hash(keys, challenge, "123456")
     assert hash == codes.code_hash(keys, challenge, "123456")
@@ -59,7 +59,7 @@ def test_row_41_a_hash_says_nothing_without_the_key_and_holds_for_one_challenge(
         ("ada@engine.test", "ada@engine.test", "ada@engine.test"),
     ],
 )
-def test_row_44_addresses_of_one_mailbox_have_one_key(typed: str, written: str, key: str) -> None:
+def test_44_addresses_of_one_mailbox_have_one_key(typed: str, written: str, key: str) -> None:
     address = codes.read_address(typed, production=False)
     assert (address.written, address.key) == (written, key)
 
@@ -84,7 +84,7 @@ def test_row_44_addresses_of_one_mailbox_have_one_key(typed: str, written: str, 
         "Ada <ada@example.com>",
     ],
 )
-def test_row_44_odd_addresses_are_refused(typed: str) -> None:
+def test_44_odd_addresses_are_refused(typed: str) -> None:
     with pytest.raises(BadAddress):
         codes.read_address(typed, production=False)
 

@@ -40,38 +40,38 @@ async def attempt(engine: AsyncEngine, id: UUID, code: bytes, now: datetime, *, 
         return await challenges.try_code(connection, id, browser, [code], now)
 
 
-async def test_the_right_code_passes_once(engine: AsyncEngine, now: datetime) -> None:
+async def test_40_the_right_code_passes_once(engine: AsyncEngine, now: datetime) -> None:
     id, _ = await ask(engine, now)
     assert await attempt(engine, id, RIGHT, now) == Passed(ADA)
     assert await attempt(engine, id, RIGHT, now) is Dead.OVER
 
 
-async def test_of_many_right_tries_at_once_one_passes(engine: AsyncEngine, now: datetime) -> None:
+async def test_30_of_many_right_tries_at_once_one_passes(engine: AsyncEngine, now: datetime) -> None:
     id, _ = await ask(engine, now)
     tried = await asyncio.gather(*(attempt(engine, id, RIGHT, now) for _ in range(8)))
     assert sorted(map(str, tried)) == sorted([str(Passed(ADA)), *[str(Dead.OVER)] * 7])
 
 
-async def test_five_wrong_tries_burn_a_code(engine: AsyncEngine, now: datetime) -> None:
+async def test_36_five_wrong_tries_burn_a_code(engine: AsyncEngine, now: datetime) -> None:
     id, _ = await ask(engine, now)
     assert [await attempt(engine, id, WRONG, now) for _ in range(5)] == [Wrong(left) for left in (4, 3, 2, 1, 0)]
     assert await attempt(engine, id, RIGHT, now) is Dead.BURNED
 
 
 @pytest.mark.parametrize("late_seconds", [600, 601, 86_000])
-async def test_a_code_is_over_after_ten_minutes(engine: AsyncEngine, now: datetime, late_seconds: int) -> None:
+async def test_40_a_code_is_over_after_ten_minutes(engine: AsyncEngine, now: datetime, late_seconds: int) -> None:
     id, _ = await ask(engine, now)
     assert await attempt(engine, id, RIGHT, now + timedelta(seconds=late_seconds)) is Dead.OVER
 
 
-async def test_a_code_counts_only_in_the_browser_that_asked(engine: AsyncEngine, now: datetime) -> None:
+async def test_40_a_code_counts_only_in_the_browser_that_asked(engine: AsyncEngine, now: datetime) -> None:
     id, _ = await ask(engine, now)
     assert await attempt(engine, id, RIGHT, now, browser=ELSEWHERE) is Dead.OVER
     assert await attempt(engine, uuid4(), RIGHT, now) is Dead.OVER
     assert await attempt(engine, id, RIGHT, now) == Passed(ADA)
 
 
-async def test_a_new_code_ends_the_one_before_in_this_browser_only(engine: AsyncEngine, now: datetime) -> None:
+async def test_40_a_new_code_ends_the_one_before_in_this_browser_only(engine: AsyncEngine, now: datetime) -> None:
     first, _ = await ask(engine, now)
     other, _ = await ask(engine, now, browser=ELSEWHERE)
     second, _ = await ask(engine, now + timedelta(seconds=1))
@@ -81,7 +81,7 @@ async def test_a_new_code_ends_the_one_before_in_this_browser_only(engine: Async
     assert await attempt(engine, second, RIGHT, later) == Passed(ADA)
 
 
-async def test_failures_survive_new_codes(engine: AsyncEngine, now: datetime) -> None:
+async def test_37_failures_survive_new_codes(engine: AsyncEngine, now: datetime) -> None:
     for _ in range(2):
         id, sent = await ask(engine, now)
         assert sent
@@ -97,7 +97,9 @@ async def test_failures_survive_new_codes(engine: AsyncEngine, now: datetime) ->
     assert await attempt(engine, id, RIGHT, tomorrow) == Passed(ADA)
 
 
-async def test_failures_count_for_a_whole_day_whenever_a_code_was_asked_for(engine: AsyncEngine, now: datetime) -> None:
+async def test_37_failures_count_for_a_whole_day_whenever_a_code_was_asked_for(
+    engine: AsyncEngine, now: datetime
+) -> None:
     asked = [(await ask(engine, now, browser=browser))[0] for browser in (HERE, ELSEWHERE)]
     last_second = now + timedelta(minutes=9, seconds=59)
     for id, browser in zip(asked, (HERE, ELSEWHERE), strict=True):
@@ -107,14 +109,14 @@ async def test_failures_count_for_a_whole_day_whenever_a_code_was_asked_for(engi
     assert (await ask(engine, last_second + timedelta(days=1, seconds=1)))[1]
 
 
-async def test_guessing_on_many_codes_at_once_stops_at_the_cap(engine: AsyncEngine, now: datetime) -> None:
+async def test_37_guessing_on_many_codes_at_once_stops_at_the_cap(engine: AsyncEngine, now: datetime) -> None:
     browsers = [f"browser {n}".encode() for n in range(6)]
     codes = [((await ask(engine, now, browser=browser))[0], browser) for browser in browsers]
     tried = await asyncio.gather(*(attempt(engine, id, WRONG, now, browser=by) for id, by in codes * 3))
     assert sum(isinstance(one, Wrong) for one in tried) == challenges.FAILURES_PER_DAY
 
 
-async def test_a_try_waits_for_one_at_the_same_address_that_is_not_yet_counted(
+async def test_37_a_try_waits_for_one_at_the_same_address_that_is_not_yet_counted(
     engine: AsyncEngine, now: datetime
 ) -> None:
     (first, _), (second, _) = await ask(engine, now), await ask(engine, now, browser=ELSEWHERE)
@@ -137,7 +139,7 @@ async def waits(engine: AsyncEngine, task: asyncio.Task[Tried]) -> bool:
         return task.done() or bool(waiting.scalar_one())
 
 
-async def test_a_strangers_failures_do_not_lock_the_owner_out(engine: AsyncEngine, now: datetime) -> None:
+async def test_39_a_strangers_failures_do_not_lock_the_owner_out(engine: AsyncEngine, now: datetime) -> None:
     await sign_in(engine, now, HERE)
     async with engine.begin() as connection:
         assert await challenges.knows(connection, ADA.key, HERE)
