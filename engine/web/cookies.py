@@ -11,6 +11,10 @@ from starlette.responses import Response
 from engine.web.parts import parts_of
 
 BROWSER, REFRESH = "otp_browser", "refresh"
+ABOUT = {
+    BROWSER: "Knows the browser that asked for a code or a nonce, which count in it alone.",
+    REFRESH: "The refresh token of a browser that is signed in.",
+}
 BROWSER_TTL_SECONDS = 180 * 86_400
 BROWSER_BYTES = 24
 BROWSER_SHAPE = re.compile(r"[A-Za-z0-9_-]{32}", re.ASCII)
@@ -56,13 +60,17 @@ def drop_refresh(request: Request, response: Response) -> None:
     )
 
 
+def named(name: str, https: bool) -> str:
+    """A cookie's name. `__Host-` keeps other hosts and plain HTTP from setting it; it is allowed with HTTPS only."""
+    return f"__Host-{name}" if https else name
+
+
 def _https(request: Request) -> bool:
     return parts_of(request).settings.base_url.startswith("https://")
 
 
 def _name(request: Request, name: str) -> str:
-    """`__Host-` keeps other hosts and plain HTTP from setting it; it is allowed with HTTPS only."""
-    return f"__Host-{name}" if _https(request) else name
+    return named(name, _https(request))
 
 
 def _refresh_path(request: Request) -> str:

@@ -22,15 +22,13 @@ from engine.telemetry import log
 from engine.web.auth import address_of, check_origin, current_user, optional_user
 from engine.web.bodies import BODY_BYTES_MAX, read_body, read_query
 from engine.web.parts import parts_of
-from engine.web.problems import Kind, Problem
-from protocol.codes import Refuse
+from engine.web.problems import Failure, Kind, Problem
 
 Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
 Auth = Literal["none", "optional", "required"]
 Handler = Callable[..., Awaitable[Any]]
 """Takes the request, then the body or the query where one is declared. Gives the `out` value, None for 204, or a
 Response where headers or cookies belong to the answer."""
-Failure = Kind | Refuse
 
 USUAL_COUNT, USUAL_SECONDS = 300, 60
 """What an operation allows that names no limit of its own: five a second, which no page comes near."""
@@ -67,8 +65,8 @@ class Operation:
     body_bytes_max: int
     reads_cookies: tuple[str, ...]
     sets_cookies: tuple[str, ...]
-    headers: dict[str, str]
-    """Request headers it looks at, and what they say."""
+    headers: dict[str, dict[str, Any]]
+    """Request headers it looks at, as OpenAPI describes a parameter."""
 
     @property
     def name(self) -> str:
@@ -139,7 +137,7 @@ def operation(
     body_bytes_max: int = BODY_BYTES_MAX,
     reads_cookies: Sequence[str] = (),
     sets_cookies: Sequence[str] = (),
-    headers: dict[str, str] | None = None,
+    headers: dict[str, dict[str, Any]] | None = None,
 ) -> Callable[[Handler], Operation]:
     """Declare a handler as an operation. Its docstring is the summary (first line) and the description.
 

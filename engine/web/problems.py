@@ -14,17 +14,20 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from engine.identity.codes import RESEND_SECONDS
 from engine.identity.refused import Reason, SignInRefused
 from engine.record.browsing import BadCursor
 from engine.recorder import NotThere
 from engine.telemetry import log
 from protocol.codec import BadFrame
-from protocol.codes import REFUSALS
+from protocol.codes import REFUSALS, Refuse
 from protocol.messages import Refusal
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_SECONDS = 1
 """When to come back to a service that is away."""
+RETRY_STATUSES = (429, 503)
+"""These always say when to come back."""
 
 
 OWNER_GONE = "23503"
@@ -62,6 +65,7 @@ class Kind(Enum):
     NOT_JSON = Meaning("unsupported_media_type", 415, "The body must be application/json.")
     BAD_BODY = Meaning("bad_body", 422, "The body does not fit.")
     BAD_QUERY = Meaning("bad_query", 422, "The query does not fit.")
+    BAD_HEADER = Meaning("bad_header", 422, "A header does not fit.")
     BAD_TEXT = Meaning("bad_text", 422, "Text may not hold NUL characters or lone surrogates.")
     BAD_ADDRESS = Meaning("bad_address", 422, "That is not an email address.")
     BAD_CODE = Meaning("bad_code", 422, "A code is six digits.")
@@ -72,6 +76,22 @@ class Kind(Enum):
     CODE_BURNED = Meaning("code_burned", 429, "Too many wrong tries.")
     INTERNAL = Meaning("internal", 500, "Something went wrong here.")
     UNAVAILABLE = Meaning("unavailable", 503, "The engine cannot do that now.")
+
+
+Failure = Kind | Refuse
+
+
+def meaning_of(failure: Failure) -> Meaning:
+    """What a problem or a refusal of the protocol comes to over REST."""
+    if isinstance(failure, Kind):
+        return failure.value
+    code = failure.value
+    return Meaning(code.name, code.status, code.message)
+
+
+def type_of(meaning: Meaning) -> str:
+    """The problem's type: a name, for there is no page to read about it (RFC 9457, 3.1.1)."""
+    return f"urn:interview-engine:problem:{meaning.code}"
 
 
 class ErrorAt(msgspec.Struct, frozen=True):
@@ -138,7 +158,7 @@ def answer(error: Exception, request_id: str) -> Response:
     problem = problem_of(error)
     meaning = problem.meaning
     details = ProblemDetails(
-        type=f"urn:interview-engine:problem:{meaning.code}",
+        type=type_of(meaning),
         title=meaning.title,
         status=meaning.status,
         code=meaning.code,
@@ -149,8 +169,8 @@ def answer(error: Exception, request_id: str) -> Response:
         facts=problem.facts,
     )
     headers = {"cache-control": "no-store", **problem.headers}
-    if problem.retry_seconds is not None:
-        headers["retry-after"] = str(problem.retry_seconds)
+    if problem.retry_seconds is not None or meaning.status in RETRY_STATUSES:
+        headers["retry-after"] = str(problem.retry_seconds or RETRY_SECONDS)
     if meaning.status == 401:
         headers["www-authenticate"] = "Bearer"
     return Response(msgspec.json.encode(details), meaning.status, headers, PROBLEM_JSON)
@@ -162,8 +182,7 @@ def problem_of(error: Exception) -> Problem:
         case Problem():
             return error
         case SignInRefused():
-            kind = OF_REASON[error.reason]
-            return Problem(kind, error.message, retry_seconds=error.retry_seconds, tries_left=error.tries_left)
+            return _not_signed_in(error)
         case BadFrame():
             return refused(error.refuse.frame(message=str(error), at=error.at))
         case BadCursor():
@@ -185,9 +204,15 @@ def problem_of(error: Exception) -> Problem:
             return Problem(Kind.INTERNAL)
 
 
+def _not_signed_in(error: SignInRefused) -> Problem:
+    wait = error.retry_seconds
+    if error.reason is Reason.CODE_BURNED:
+        wait = RESEND_SECONDS  # and then with another code
+    return Problem(OF_REASON[error.reason], error.message, retry_seconds=wait, tries_left=error.tries_left)
+
+
 def refused(refusal: Refusal) -> Problem:
     """A refusal of the protocol, as a problem with the same code."""
-    code = REFUSALS[refusal.code].value
     problem = Problem(
         Kind.BAD_REQUEST,
         refusal.message,
@@ -195,7 +220,7 @@ def refused(refusal: Refusal) -> Problem:
         retry_seconds=None if refusal.retry_ms is None else -(-refusal.retry_ms // 1000),
         facts=refusal.d or None,
     )
-    problem.meaning = Meaning(code.name, code.status, code.message)
+    problem.meaning = meaning_of(REFUSALS[refusal.code])
     return problem
 
 

@@ -85,6 +85,7 @@ class Ways(msgspec.Struct, frozen=True, kw_only=True):
 @operation(
     "POST", "/v1/auth/otp", body=CodeRequest, out=CodeSent, status=202, auth="none",
     errors=(Kind.BAD_ADDRESS, Kind.TOO_SOON),
+    reads_cookies=(cookies.BROWSER,), sets_cookies=(cookies.BROWSER,),
 )  # fmt: skip
 async def request_code(request: Request, body: CodeRequest) -> Response:
     """Send a one-time code to an email address.
@@ -102,6 +103,7 @@ async def request_code(request: Request, body: CodeRequest) -> Response:
 @operation(
     "POST", "/v1/auth/otp/verify", body=CodeTry, out=SignedIn, auth="none",
     errors=(Kind.BAD_CODE, Kind.CODE_WRONG, Kind.CODE_OVER, Kind.CODE_BURNED, Kind.TOO_MANY),
+    reads_cookies=(cookies.BROWSER,), sets_cookies=(cookies.REFRESH,),
 )  # fmt: skip
 async def verify_code(request: Request, body: CodeTry) -> Response:
     """Sign in by a one-time code.
@@ -113,7 +115,8 @@ async def verify_code(request: Request, body: CodeTry) -> Response:
     return _signed_in(request, tokens, body.refresh_in)
 
 
-@operation("GET", "/v1/auth/methods", out=Ways, auth="none", limit=METHODS_SHOWN)
+@operation("GET", "/v1/auth/methods", out=Ways, auth="none", limit=METHODS_SHOWN,
+           reads_cookies=(cookies.BROWSER,), sets_cookies=(cookies.BROWSER,))  # fmt: skip
 async def sign_in_methods(request: Request) -> Response:
     """What ways in there are, with what Google's button needs."""
     parts = parts_of(request)
@@ -130,6 +133,7 @@ async def sign_in_methods(request: Request) -> Response:
 @operation(
     "POST", "/v1/auth/google", body=GoogleToken, out=SignedIn, auth="none", limit=REFRESHES,
     errors=(Kind.GOOGLE_REFUSED, Kind.PROOF_NEEDED),
+    reads_cookies=(cookies.BROWSER,), sets_cookies=(cookies.REFRESH,),
 )  # fmt: skip
 async def sign_in_with_google(request: Request, body: GoogleToken) -> Response:
     """Sign in by a Google ID token.
@@ -143,7 +147,8 @@ async def sign_in_with_google(request: Request, body: GoogleToken) -> Response:
 
 
 @operation("POST", "/v1/auth/refresh", body=Refresh, out=SignedIn, auth="none", limit=REFRESHES,
-           errors=(Kind.SIGNED_OUT,))  # fmt: skip
+           errors=(Kind.SIGNED_OUT,), reads_cookies=(cookies.REFRESH, cookies.BROWSER),
+           sets_cookies=(cookies.REFRESH,))  # fmt: skip
 async def refresh(request: Request, body: Refresh) -> Response:
     """Exchange the refresh token for a new one and a new access token.
 
@@ -157,7 +162,8 @@ async def refresh(request: Request, body: Refresh) -> Response:
     return _signed_in(request, tokens, refresh_in)
 
 
-@operation("POST", "/v1/auth/logout", body=LogOut, auth="optional", limit=REFRESHES)
+@operation("POST", "/v1/auth/logout", body=LogOut, auth="optional", limit=REFRESHES,
+           reads_cookies=(cookies.REFRESH,), sets_cookies=(cookies.REFRESH,))  # fmt: skip
 async def log_out(request: Request, body: LogOut) -> Response:
     """Log out, here or everywhere.
 

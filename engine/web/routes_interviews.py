@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -35,11 +36,15 @@ from protocol.words import FRAME_BYTES_MAX, SUBPROTOCOL_JSON, CommandId, Fence, 
 
 HISTORY_MAX = 100
 KEY_CHARS_MAX = 100
+KEY = re.compile(f"[!-~]{{1,{KEY_CHARS_MAX}}}")
 STARTS = Limit("interviews:start", 30, 3_600)
 TICKETS = Limit("interviews:ticket", 60, 60)
 """A client gets a ticket for each attempt to connect; a storm of reconnects backs off far below this."""
 COMMANDS = Limit("interviews:command", 60, 10)
 WRITERS = Limit("interviews:writer", 30, 60)
+
+REFUSED = tuple(refuse for refuse in Refuse if refuse not in (Refuse.HELLO_TWICE, Refuse.RATE_LIMITED))
+"""What may come of a command; the two are a socket's."""
 
 NOT_YOURS = "There is no such interview for you."
 NOT_PLAYABLE = {
@@ -123,10 +128,12 @@ class CommandBody(msgspec.Struct, frozen=True, kw_only=True):
     out=InterviewView,
     status=201,
     also={200: ("The active interview is given back.", InterviewView)},
-    errors=(Kind.NOT_PLAYABLE,),
+    errors=(Kind.NOT_PLAYABLE, Kind.BAD_HEADER),
     limit=STARTS,
     tag="interviews",
-)
+    headers={"Idempotency-Key": {"description": "Made by the client, once for what it means to start.",
+                                 "schema": {"type": "string", "pattern": f"^{KEY.pattern}$"}}},
+)  # fmt: skip
 async def start_interview(request: Request) -> Response:
     """Start an interview; clarifying begins now.
 
@@ -135,8 +142,8 @@ async def start_interview(request: Request) -> Response:
     """
     parts, user = parts_of(request), await current_user(request)
     slug, key = path_word(request, "slug"), request.headers.get("idempotency-key")
-    if key is not None and not 0 < len(key) <= KEY_CHARS_MAX:
-        raise Problem(Kind.BAD_BODY, errors=(ErrorAt("Idempotency-Key", f"1 to {KEY_CHARS_MAX} characters"),))
+    if key is not None and not KEY.fullmatch(key):
+        raise Problem(Kind.BAD_HEADER, errors=(ErrorAt("Idempotency-Key", f"1 to {KEY_CHARS_MAX} visible ASCII"),))
     try:
         row, new = await interviews.start(parts.engine, user.user, slug, await parts.conductor.live.time(), key)
     except NotStartable as error:
@@ -199,7 +206,7 @@ async def take_writer(request: Request, body: WriterRequest) -> WriterGiven:
 
 
 @operation("POST", "/v1/interviews/{id}/commands", body=CommandBody, out=Ack, limit=COMMANDS,
-           errors=(Kind.CONFLICT,), body_bytes_max=FRAME_BYTES_MAX)  # fmt: skip
+           errors=REFUSED, body_bytes_max=FRAME_BYTES_MAX)  # fmt: skip
 async def perform_command(request: Request, body: CommandBody) -> Ack:
     """Clarify, save, proceed, submit: the commands of the socket, through the same door.
 

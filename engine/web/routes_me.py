@@ -64,7 +64,7 @@ async def update_profile(request: Request, body: ProfileChange) -> User:
     return await (logins.change_profile(access, changes) if changes else logins.user(access))
 
 
-@operation("DELETE", "/v1/me", body=Leaving, limit=DELETIONS)
+@operation("DELETE", "/v1/me", body=Leaving, limit=DELETIONS, sets_cookies=(cookies.REFRESH,))
 async def delete_account(request: Request, body: Leaving) -> Response:
     """Delete your account and all that is yours, for good.
 

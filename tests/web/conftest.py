@@ -31,6 +31,7 @@ from engine.web.parts import Parts
 from engine.wiring import all_operations, make_backbone
 from tests.clock import HandClock
 from tests.until import until
+from tests.web.documented import checking
 
 NUMBERS = itertools.count(1)
 CODE = re.compile(r"\d{6}")
@@ -119,7 +120,9 @@ class Browser:
     def __init__(self, app: Starlette, parts: Parts) -> None:
         self.parts = parts
         transport = httpx2.ASGITransport(app=app)
-        self.http = httpx2.AsyncClient(transport=transport, base_url=parts.settings.base_url)
+        self.http = httpx2.AsyncClient(
+            transport=transport, base_url=parts.settings.base_url, event_hooks=checking(parts.settings)
+        )
 
     async def call(self, method: str, path: str, body: Any = None, **more: Any) -> httpx2.Response:
         """One request; a body goes as JSON."""

@@ -33,6 +33,7 @@ from engine.wiring import build_app, load_packs
 from protocol.words import Role
 from tests.loopback import http_client
 from tests.until import until
+from tests.web.documented import checking
 from tests.web.raw_socket import RawSocket
 
 QUESTION = "lru-cache-ttl"
@@ -118,7 +119,7 @@ class Node:
             user = await accounts.user_by_address(connection, Address(email, email), datetime.now(UTC))
             tokens = await self.parts.logins.open(connection, user, Client(browser="", address=""), "code")
         headers = {"authorization": f"Bearer {tokens.access}"}
-        self.clients.append(http_client(base_url=self.url, headers=headers))
+        self.clients.append(http_client(base_url=self.url, headers=headers, event_hooks=checking(self.settings)))
         return Person(self, self.clients[-1], await self.parts.logins.who(tokens.access))
 
     async def fetch(self, sql: str, *args: Any) -> list[Any]:
