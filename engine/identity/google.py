@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx2
 import jwt
@@ -62,6 +63,10 @@ class _Claims(msgspec.Struct, frozen=True, kw_only=True):
     azp: str | None = None
 
 
+class _KeyPage(msgspec.Struct, frozen=True):
+    keys: list[dict[str, Any]]
+
+
 class KeyCache:
     """An issuer's public keys by id. One fetch serves all who wait; known keys outlive an issuer that is away."""
 
@@ -90,25 +95,37 @@ class KeyCache:
         self._tried_at = self._monotonic()
         try:
             async with asyncio.timeout(FETCH_SECONDS):
-                found = jwt.PyJWKSet.from_json(await self._download())
-            fetched = {key.key_id: key for key in found.keys if key.key_id}
-        except (httpx2.HTTPError, jwt.PyJWTError, ValueError, TimeoutError) as error:
+                fetched = _keys_in(await self._download())
+        except (httpx2.HTTPError, msgspec.MsgspecError, ValueError, RecursionError, TimeoutError) as error:
             log.warning("google_keys_not_fetched", exc_info=error)
             if not self._keys:
                 raise ProviderAway from error
             return  # those we know are good until we hear otherwise
         self._keys, self._fetched_at = fetched, self._monotonic()
 
-    async def _download(self) -> str:
+    async def _download(self) -> bytes:
         """The key page: from its own address, whatever that says of others, and no more of it than there can be."""
         page = bytearray()
-        async with self._http.stream("GET", self._url, follow_redirects=False) as answer:
+        plain = {"accept-encoding": "identity"}
+        async with self._http.stream("GET", self._url, headers=plain, follow_redirects=False) as answer:
             answer.raise_for_status()
-            async for chunk in answer.aiter_bytes():
+            async for chunk in answer.aiter_raw():
                 page += chunk
                 if len(page) > KEYS_BYTES_MAX:
                     raise ValueError("more keys than an issuer has")
-        return page.decode()
+        return bytes(page)
+
+
+def _keys_in(page: bytes) -> dict[str, jwt.PyJWK]:
+    """The keys that can have signed ID tokens, by id. Raises ValueError if there is none, and msgspec's errors."""
+    keys = {}
+    for described in msgspec.json.decode(page, type=_KeyPage).keys:
+        if kid := described.get("kid"):
+            with suppress(jwt.PyJWTError, ValueError, TypeError):  # of another kind, or no key at all
+                keys[str(kid)] = jwt.PyJWK(described, ALGORITHM)
+    if not keys:
+        raise ValueError("no keys")
+    return keys
 
 
 class Google:

@@ -6,10 +6,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from engine.identity.codes import CODE_TTL_SECONDS
+from engine.identity.logins import Client
+from engine.record.tables import users
 from engine.web.parts import Parts
 from tests.clock import HandClock
-from tests.identity.test_google import CLIENT, Issuer
+from tests.identity.test_google import BAD, CLIENT, Issuer
 from tests.web.conftest import Browser, app_of, with_settings
 
 
@@ -59,34 +63,130 @@ async def test_google_signs_in_and_brings_name_and_picture(people: People) -> No
     assert (await people[0].call("GET", "/v1/me")).json() == user
 
 
-async def test_a_code_and_google_for_one_address_are_one_account(people: People) -> None:
+async def test_49_a_code_and_google_for_one_address_are_one_account(people: People) -> None:
     by_code = await people[0].sign_in("Ada@gmail.com")
     _, by_google = await people[1].with_google()
     assert by_google["user"]["id"] == by_code["user"]["id"]
 
 
-async def test_google_is_known_by_its_subject_when_the_address_changes(people: People) -> None:
+async def test_48_google_is_known_by_its_subject_when_the_address_changes(people: People) -> None:
     _, before = await people[0].with_google()
     status, after = await people[1].with_google(email="ada.new@other.example")
     assert (status, after["user"]["id"]) == (200, before["user"]["id"])
 
 
-async def test_row_49_an_address_google_does_not_own_needs_proof_by_a_code(people: People) -> None:
-    owner = await people[0].sign_in("ada@yahoo.example.com")
-    status, problem = await people[1].with_google(email="ada@yahoo.example.com")
-    assert (status, problem["code"]) == (409, "proof_needed")
-    status, problem = await people[1].with_google(email="new@yahoo.example.com", sub="2")
-    assert (status, problem["code"]) == (409, "proof_needed")
-    assert owner["user"]["name"] == ""
+YAHOO = "ada@yahoo.example.com"
+"""An address that Google is not the authority on."""
 
 
-async def test_an_address_that_moved_to_another_google_account_is_not_taken_over(people: People) -> None:
-    await people[0].with_google(sub="1")
-    status, problem = await people[1].with_google(sub="2")
-    assert (status, problem["code"]) == (409, "proof_needed")
+async def refused(browser: GoogleBrowser, **claims: Any) -> str:
+    """Press the button in vain; why."""
+    status, problem = await browser.with_google(**claims)
+    assert status in (401, 409), problem
+    code: str = problem["code"]
+    return code
 
 
-async def test_row_48_a_nonce_counts_once_and_in_its_own_browser(people: People) -> None:
+async def test_49_a_code_to_its_address_makes_google_enough(people: People) -> None:
+    here, elsewhere = people
+    assert await refused(here, email=YAHOO) == "proof_needed"
+    by_code = await here.sign_in(YAHOO)
+    for one in (elsewhere, here):
+        status, by_google = await one.with_google(email=YAHOO)
+        assert (status, by_google["user"]["id"]) == (200, by_code["user"]["id"])
+        one.use(by_google["access_token"])
+        assert (await one.call("GET", "/v1/me")).json()["email"] == YAHOO
+
+
+@pytest.mark.parametrize("how", ["another browser", "another address", "too late", "never shown"])
+async def test_49_no_other_code_links_a_google_account(people: People, parts: Parts, how: str) -> None:
+    here, elsewhere = people
+    if how != "never shown":
+        assert await refused(here, email=YAHOO) == "proof_needed"
+    match how:
+        case "another browser":
+            await elsewhere.sign_in(YAHOO)
+        case "another address":
+            await here.sign_in("eve@yahoo.example.com")
+        case "too late":
+            (kept,) = [key async for key in parts.redis.scan_iter("google:*")]
+            assert 0 < await parts.redis.ttl(kept) <= CODE_TTL_SECONDS
+            await parts.redis.pexpire(kept, 0)
+            await here.sign_in(YAHOO)
+        case _:
+            await here.sign_in(YAHOO)
+    for one in people:
+        assert await refused(one, email=YAHOO) == "proof_needed"
+    assert await subjects(parts) == {None}
+
+
+async def test_49_what_waits_is_no_address_and_no_token(people: People, parts: Parts) -> None:
+    await people[0].with_google(email=YAHOO, sub="1234567890")
+    (kept,) = [key async for key in parts.redis.scan_iter("google:*")]
+    assert b"yahoo" not in kept
+    assert await parts.redis.get(kept) == b"1234567890"
+
+
+async def test_49_an_account_has_one_google_account_and_keeps_it(people: People, parts: Parts) -> None:
+    here, elsewhere = people
+    await here.with_google(sub="1")
+    assert await refused(elsewhere, sub="2") == "proof_needed"
+    await elsewhere.sign_in("ada@gmail.com")  # the mailbox opens the account, and links nothing
+    assert await refused(elsewhere, sub="2") == "proof_needed"
+    assert await subjects(parts) == {"1"}
+
+
+async def test_49_a_google_account_belongs_to_one_account(people: People, parts: Parts) -> None:
+    here, elsewhere = people
+    for one, email in ((here, YAHOO), (elsewhere, "eve@yahoo.example.com")):
+        assert await refused(one, email=email) == "proof_needed"
+    first = await here.sign_in(YAHOO)
+    second = await elsewhere.sign_in("eve@yahoo.example.com")  # signed in all the same
+    assert first["user"]["id"] != second["user"]["id"]
+    _, by_google = await elsewhere.with_google(email="eve@yahoo.example.com")
+    assert by_google["user"]["id"] == first["user"]["id"]
+    assert await subjects(parts) == {"1", None}
+
+
+@pytest.mark.parametrize("email", ["ada@gmail.com", YAHOO])
+async def test_49_linking_google_ends_the_logins_of_before(people: People, email: str) -> None:
+    """An account made earlier by somebody who could read the mail then: it is theirs no more."""
+    earlier, owner = people
+    before = await earlier.sign_in(email, refresh_in="body")
+    await earlier.forget_limits()
+    if email == YAHOO:
+        await owner.with_google(email=email)
+        now = await owner.sign_in(email)
+    else:
+        _, now = await owner.with_google(email=email)
+    assert now["user"]["id"] == before["user"]["id"]
+    assert (await earlier.call("GET", "/v1/me")).status_code == 401
+    stale = await earlier.call("POST", "/v1/auth/refresh", {"refresh_token": before["refresh_token"]})
+    assert (stale.status_code, stale.json()["code"]) == (401, "signed_out")
+    owner.use(now["access_token"])
+    assert (await owner.call("GET", "/v1/me")).status_code == 200
+    _, again = await earlier.with_google(email=email)  # and once linked, a sign-in ends nobody's login
+    assert (await owner.call("GET", "/v1/me")).status_code == 200
+    assert again["user"]["id"] == now["user"]["id"]
+
+
+async def test_49_asking_for_a_code_makes_no_account(people: People, parts: Parts) -> None:
+    """Without the mailbox there is nothing to be there first with."""
+    stranger, owner = people
+    challenge, code = await stranger.ask_code("ada@gmail.com")
+    wrong = f"{(int(code) + 1) % 1_000_000:06d}"
+    await stranger.call("POST", "/v1/auth/otp/verify", {"challenge_id": challenge, "code": wrong})
+    assert await subjects(parts) == set()
+    assert (await owner.with_google())[0] == 200
+
+
+async def subjects(parts: Parts) -> set[str | None]:
+    """The Google account of each user."""
+    async with parts.engine.connect() as connection:
+        return set((await connection.execute(sa.select(users.c.google_sub))).scalars())
+
+
+async def test_48_a_nonce_counts_once_and_in_its_own_browser(people: People) -> None:
     nonce = await people[0].nonce()
     assert (await people[1].with_google(nonce))[1]["code"] == "google_refused"
     nonce = await people[0].nonce()
@@ -95,7 +195,7 @@ async def test_row_48_a_nonce_counts_once_and_in_its_own_browser(people: People)
     assert (await people[0].with_google("made-up"))[1]["code"] == "google_refused"
 
 
-async def test_a_bad_token_and_an_issuer_that_is_away(people: People) -> None:
+async def test_48_a_bad_token_and_an_issuer_that_is_away(people: People) -> None:
     status, problem = await people[0].with_google(aud="other")
     assert (status, problem["code"]) == (401, "google_refused")
     people[0].issuer.google.keys._keys.clear()
@@ -103,3 +203,51 @@ async def test_a_bad_token_and_an_issuer_that_is_away(people: People) -> None:
     people[0].issuer.seconds += 60
     status, problem = await people[0].with_google()
     assert (status, problem["code"]) == (503, "unavailable")
+
+
+async def test_48_every_bad_token_gets_one_answer(people: People, parts: Parts) -> None:
+    browser, answers = people[0], {}
+    await browser.nonce()  # which gives the browser its cookie
+    me = Client(browser=browser.http.cookies["otp_browser"], address="")
+    for name, forge in {**BAD, "48 good": Issuer.token}.items():
+        await browser.forget_limits()
+        await parts.redis.set("nonce:n", me.browser_hash)
+        body = {"id_token": forge(browser.issuer), "nonce": "n"}
+        answer = await browser.call("POST", "/v1/auth/google", body)
+        told = {key: value for key, value in answer.json().items() if key != "request_id"}
+        answers[name] = (answer.status_code, told)
+    assert answers.pop("48 good")[0] == 200
+    too_long = answers.pop("52 too long")  # refused with the rest of the body
+    assert too_long[0] == 422
+    assert all(told == answers["48 alg none"] for told in answers.values()), answers
+    assert (answers["48 alg none"][0], answers["48 alg none"][1]["code"]) == (401, "google_refused")
+
+
+@pytest.mark.parametrize(
+    "email", ["", "ada", "ada@", "ada@localhost", "ada@gmail.com\r\nBcc: eve@gmail.com", "a" * 300 + "@gmail.com"]
+)
+async def test_48_an_address_that_takes_no_mail_is_refused(people: People, parts: Parts, email: str) -> None:
+    assert await refused(people[0], email=email) == "google_refused"
+    assert await subjects(parts) == set()
+
+
+async def test_48_without_a_client_id_google_is_absent(browser: Browser) -> None:
+    ways = await browser.call("GET", "/v1/auth/methods")
+    assert ways.json() == {"code": True, "google": None, "development": True}
+    assert "google" not in ways.headers["content-security-policy"]
+    assert (await browser.call("POST", "/v1/auth/google", {"id_token": "x", "nonce": "x"})).status_code == 404
+    assert "/v1/auth/google" not in (await browser.call("GET", "/openapi.json")).json()["paths"]
+
+
+ELSEWHERE = "//evil.example"
+ASKS = [
+    f"/v1/auth/methods?next={ELSEWHERE}", f"/v1/auth/methods?redirect_uri=https:{ELSEWHERE}", f"/?to={ELSEWHERE}",
+    ELSEWHERE, f"{ELSEWHERE}/", "/\\evil.example", "/%2f%2fevil.example", "/app", "/v1/auth/", "/dev/mailbox/",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", ASKS)
+async def test_50_nobody_is_sent_elsewhere(browser: Browser, asked: str) -> None:
+    answer = await browser.call("GET", browser.parts.settings.base_url + asked)
+    assert "location" not in answer.headers
+    assert not 300 <= answer.status_code < 400

@@ -186,9 +186,3 @@ async def test_a_cookie_counts_only_for_our_own_pages(browser: Browser, headers:
     base = browser.parts.settings.base_url
     sent = {name: value.replace("BASE", base) for name, value in headers.items()}
     assert (await browser.call("POST", "/v1/auth/refresh", headers=sent)).status_code == status
-
-
-async def test_without_a_client_id_google_is_absent(browser: Browser) -> None:
-    ways = await browser.call("GET", "/v1/auth/methods")
-    assert ways.json() == {"code": True, "google": None, "development": True}
-    assert (await browser.call("POST", "/v1/auth/google", {"id_token": "x", "nonce": "x"})).status_code == 404
