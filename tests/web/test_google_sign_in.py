@@ -98,31 +98,42 @@ async def test_49_a_code_to_its_address_makes_google_enough(people: People) -> N
         assert (await one.call("GET", "/v1/me")).json()["email"] == YAHOO
 
 
-@pytest.mark.parametrize("how", ["another browser", "another address", "too late", "never shown"])
-async def test_49_no_other_code_links_a_google_account(people: People, parts: Parts, how: str) -> None:
+async def test_49_no_other_code_links_a_google_account(people: People, parts: Parts) -> None:
     here, elsewhere = people
-    if how != "never shown":
-        assert await refused(here, email=YAHOO) == "proof_needed"
-    match how:
-        case "another browser":
-            await elsewhere.sign_in(YAHOO)
-        case "another address":
-            await here.sign_in("eve@yahoo.example.com")
-        case "too late":
-            (kept,) = [key async for key in parts.redis.scan_iter("google:*")]
-            assert 0 < await parts.redis.ttl(kept) <= CODE_TTL_SECONDS
-            await parts.redis.pexpire(kept, 0)
-            await here.sign_in(YAHOO)
-        case _:
-            await here.sign_in(YAHOO)
-    for one in people:
-        assert await refused(one, email=YAHOO) == "proof_needed"
-    assert await subjects(parts) == {None}
+    for number, how in enumerate(("another browser", "another address", "too late", "never shown"), 1):
+        email, sub = f"ada{number}@yahoo.example.com", str(number)
+        if how != "never shown":
+            assert await refused(here, email=email, sub=sub) == "proof_needed"
+        match how:
+            case "another browser":
+                await elsewhere.sign_in(email)
+            case "another address":
+                await here.sign_in("eve@yahoo.example.com")
+            case _:
+                if how == "too late":
+                    await expire_what_waits(parts)
+                await here.sign_in(email)
+        await here.forget_limits()
+        for one in people:
+            assert await refused(one, email=email, sub=sub) == "proof_needed", how
+        assert await subjects(parts) == {None}, how
+        await parts.redis.delete(*await waiting(parts))
+
+
+async def expire_what_waits(parts: Parts) -> None:
+    """As if its time had passed, which is a code's."""
+    (kept,) = await waiting(parts)
+    assert 0 < await parts.redis.ttl(kept) <= CODE_TTL_SECONDS
+    await parts.redis.pexpire(kept, 0)
+
+
+async def waiting(parts: Parts) -> list[bytes]:
+    return [key async for key in parts.redis.scan_iter("google:*")]
 
 
 async def test_49_what_waits_is_no_address_and_no_token(people: People, parts: Parts) -> None:
     await people[0].with_google(email=YAHOO, sub="1234567890")
-    (kept,) = [key async for key in parts.redis.scan_iter("google:*")]
+    (kept,) = await waiting(parts)
     assert b"yahoo" not in kept
     assert await parts.redis.get(kept) == b"1234567890"
 
@@ -223,11 +234,9 @@ async def test_48_every_bad_token_gets_one_answer(people: People, parts: Parts) 
     assert (answers["48 alg none"][0], answers["48 alg none"][1]["code"]) == (401, "google_refused")
 
 
-@pytest.mark.parametrize(
-    "email", ["", "ada", "ada@", "ada@localhost", "ada@gmail.com\r\nBcc: eve@gmail.com", "a" * 300 + "@gmail.com"]
-)
-async def test_48_an_address_that_takes_no_mail_is_refused(people: People, parts: Parts, email: str) -> None:
-    assert await refused(people[0], email=email) == "google_refused"
+async def test_48_an_address_that_takes_no_mail_is_refused(people: People, parts: Parts) -> None:
+    for email in ("", "ada", "ada@", "ada@localhost", "ada@gmail.com\r\nBcc: eve@gmail.com", "a" * 300 + "@gmail.com"):
+        assert await refused(people[0], email=email) == "google_refused", email
     assert await subjects(parts) == set()
 
 
@@ -246,8 +255,8 @@ ASKS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("asked", ASKS)
-async def test_50_nobody_is_sent_elsewhere(browser: Browser, asked: str) -> None:
-    answer = await browser.call("GET", browser.parts.settings.base_url + asked)
-    assert "location" not in answer.headers
-    assert not 300 <= answer.status_code < 400
+async def test_50_nobody_is_sent_elsewhere(browser: Browser) -> None:
+    for asked in ASKS:
+        answer = await browser.call("GET", browser.parts.settings.base_url + asked)
+        assert "location" not in answer.headers, asked
+        assert not 300 <= answer.status_code < 400, asked
