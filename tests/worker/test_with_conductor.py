@@ -11,18 +11,22 @@ import pytest
 from redis.asyncio import Redis
 
 from engine.core.draft import checksum
+from engine.identity.leaving import delete_account
 from engine.record import evaluations, interviews
 from engine.record.catalog import load_packs
 from engine.record.events import driver, read_events
 from engine.settings import Settings
+from engine.telemetry import make_metrics
 from engine.wiring import Backbone, open_backbone
 from engine.worker.broker import make_broker, ring
+from engine.worker.reapers import one_round
 from protocol import commands, events
 from protocol.codec import decode_event
 from protocol.messages import Ack, Command, DraftSave, EvaluationRetry, PhaseProceed, Refusal, SolutionSubmit
 from protocol.words import FIELDS, Change, Fence
 from tests.fake_model import FakeModel, Step
 from tests.judging.stage import GARAGE, JUDGED, STRONG
+from tests.planted import places
 from tests.until import until
 from tests.worker.conftest import Working
 
@@ -130,3 +134,33 @@ async def test_failed_and_asked_for_again(
     view = await evaluations.read_view(backbone.engine, UUID(candidate.interview))
     assert view is not None
     assert (view.run, view.state) == (2, "completed")
+
+
+@pytest.mark.parametrize("meanwhile", ["a criterion is judged", "the narrative is written"])
+async def test_77_the_account_is_deleted_while(
+    candidate: Candidate, backbone: Backbone, working: Working, model: FakeModel, settings: Settings, meanwhile: str
+) -> None:
+    """The worker finds its lease lost, and nothing of what was handed in comes back."""
+    words = ["self.policy.allocate(vehicle)", "a@b.org"]
+    assert words[0] in STRONG["code"]
+    done = JUDGED[:1] if meanwhile == "a criterion is judged" else JUDGED
+    model.script(*(Step(only=criterion.name) for criterion in done), Step(hold=60, times=100))
+    metrics, live = make_metrics(), backbone.live
+    lost = metrics.evaluations.labels(judge="openai", outcome="lost")._value
+    async with at_work(working, backbone, metrics=metrics):
+        await candidate.hands_in()
+        await until(lambda: len(model.calls) > len(done))
+        if done == JUDGED:
+            await until(lambda: live.narrative(candidate.interview))
+        user = UUID(await backbone.conductor.owner(candidate.interview))
+        assert await places(words, settings.database_url, live.redis)
+        assert await delete_account(backbone.engine, live, user, 900)
+        model.release()
+        await until(lambda: lost.get() == 1)
+        await one_round(backbone.engine, _not_rung, backbone.conductor.announce)
+    assert await places(words, settings.database_url, live.redis) == []
+    assert await live.narrative(candidate.interview) is None
+
+
+async def _not_rung(interview: UUID, run: int) -> bool:
+    raise AssertionError("rung for a run that is gone")
