@@ -40,7 +40,9 @@ def listen(settings: Settings) -> socket.socket:
         raise Told(f"{host} is not an address of this machine (ENGINE_HOST).") from None
     except OSError as error:
         raise Told(_why_not(error, host, port)) from None
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # connections inherit it
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # connections inherit these
+    # asyncio's own loop does not see that these sockets are TCP, and an answer's body would wait 40 ms for its head.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
     return listening
