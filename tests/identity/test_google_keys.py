@@ -130,7 +130,7 @@ BAD: dict[str, Answer] = {
     "51 no keys": lambda s, i: s.says(b'{"keys": []}'),
     "51 keys that are none": lambda s, i: s.says(b'{"keys": [1, {"kty": "oct", "k": "eA", "kid": "one"}]}'),
     "51 no HTTP": lambda s, i: setattr(s, "page", b"SSH-2.0-OpenSSH\r\n\r\n"),
-    "51 deep": lambda s, i: s.says(b"[" * 60_000),
+    "51 deep": lambda s, i: s.says(b'{"keys": [{"x": ' + b"[" * 60_000),
     "51 silence": lambda s, i: setattr(s, "page", b""),
 }
 
