@@ -122,6 +122,46 @@ COMPLETED: Final = {
     "judged": [CRITERION],
     "result": {"run": 1, "score": 75.0, "passed": True, "judge": "openai", "narrative": "A sound design."},
 }
+EXPORT: Final = {
+    "format": "interview-engine-export/1",
+    "exported_at": SUBMITTED_AT + 60_000,
+    "profile": {**USER, "google": False, "created_at": STARTED_AT, "updated_at": STARTED_AT},
+    "logins": [
+        {
+            "method": "code",
+            "created_at": STARTED_AT,
+            "rotated_at": STARTED_AT + 900_000,
+            "expires_at": STARTED_AT + 2_592_000_000,
+            "revoked_at": None,
+            "revoked_why": None,
+        }
+    ],
+    "codes": [
+        {
+            "created_at": STARTED_AT - 60_000,
+            "expires_at": STARTED_AT + 540_000,
+            "consumed_at": STARTED_AT,
+            "failures": 0,
+        }
+    ],
+    "interviews": [
+        {
+            "id": INTERVIEW,
+            "slug": "lru-cache-ttl",
+            "title": TITLE,
+            "pack_hash": "9b1c",
+            "phase": "clarifying",
+            "started_at": STARTED_AT,
+            "deadline_at": DEADLINE_AT,
+            "submitted_at": None,
+            "clarifications": [],
+            "solution": None,
+            "runs": [],
+            "evaluation": None,
+            "events": [{"t": "phase.changed", "s": 1, "ts": DEADLINE_AT, "d": {"phase": "design", "by": "clock"}}],
+        }
+    ],
+}
 
 EXAMPLES: Final[dict[str, Any]] = {
     "path slug": "lru-cache-ttl",
@@ -134,6 +174,7 @@ EXAMPLES: Final[dict[str, Any]] = {
         "a picture": {"avatar_url": "https://example.com/ada.png"},
         "no picture": {"avatar_url": None},
     },
+    "Export": {"a short one": EXPORT},
     "Leaving": {"one's own address": {"email": "ada@example.com"}},
     "CodeRequest": {"an address": {"email": "ada@example.com"}},
     "CodeSent": {"sent": {"challenge_id": "0d6f3c6e-6d0e-4a5c-8f0e-0c6a4f1f7f11", "expires_in": 600, "resend_in": 60}},

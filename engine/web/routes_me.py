@@ -1,25 +1,35 @@
-"""One's own: the profile (operations 3 and 4 of the design), and leaving for good."""
+"""One's own: the profile (operations 3 and 4 of the design), taking all of one's data along, leaving for good."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from tempfile import SpooledTemporaryFile
 from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from engine.identity import leaving
 from engine.identity.codes import ADDRESS_CHARS_MAX
 from engine.identity.sign_in import AVATAR_CHARS_MAX, NAME_CHARS_MAX
 from engine.live.limits import Limit
 from engine.record.accounts import User
+from engine.record.export import Export, export
 from engine.web import cookies
 from engine.web.auth import current_user
 from engine.web.operations import operation, reply
 from engine.web.parts import parts_of
 from engine.web.problems import ErrorAt, Kind, Problem
+
+EXPORTS = Limit("me:export", 6, 3_600)
+"""Each reads all of a user's rows."""
+IN_MEMORY_BYTES_MAX = 1_048_576
+"""An export beyond it goes through a file."""
+CHUNK_BYTES = 65_536
 
 JOINERS = dict.fromkeys((0x200C, 0x200D))
 """Invisible, and yet part of how names are written, in Persian for one."""
@@ -83,6 +93,36 @@ async def delete_account(request: Request, body: Leaving) -> Response:
     return response
 
 
+@operation("GET", "/v1/me/export", out=Export, limit=EXPORTS)
+async def export_my_data(request: Request) -> Response:
+    """All your data as one file.
+
+    Profile, logins, codes, and each interview with clarifications, draft or solution, evaluation and events: all that
+    is recorded at one instant.
+    """
+    parts, access = parts_of(request), await current_user(request)
+    now = parts.logins.now()
+    with ExitStack() as stack:
+        # Whole before the first byte goes out: whoever reads slowly holds no connection to Postgres.
+        file = stack.enter_context(SpooledTemporaryFile(IN_MEMORY_BYTES_MAX))
+        if not await export(parts.engine, access.user, now, file.write):
+            raise Problem(Kind.SIGNED_OUT)
+        stack.pop_all()  # from here on the answer closes it
+    headers = {
+        "cache-control": "no-store",
+        "content-disposition": f'attachment; filename="interview-data-{now:%Y-%m-%d}.json"',
+        "content-length": str(file.tell()),
+    }
+    return StreamingResponse(_from_start(file), headers=headers, media_type="application/json")
+
+
+async def _from_start(file: SpooledTemporaryFile[bytes]) -> AsyncIterator[bytes]:
+    with file:
+        file.seek(0)
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
 def _one_line(name: str) -> str:
     """A name as it is shown: one line, of characters that can be seen."""
     name = " ".join(name.split())
@@ -98,4 +138,4 @@ def _picture(url: str | None) -> str | None:
     return url
 
 
-OPERATIONS = (get_profile, update_profile, delete_account)
+OPERATIONS = (get_profile, update_profile, delete_account, export_my_data)
