@@ -9,11 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from engine.identity.keys import Keys, keys_of
+from engine.live import logins
 from engine.record.tables import users
 from engine.settings import Settings
 from engine.web.parts import Parts
 from tests.clock import HandClock
-from tests.identity.test_tokens import BAD, NOW, USER, claims, signed
+from tests.identity.test_tokens import BAD, LOGIN, NOW, USER, claims, signed
 from tests.web.conftest import Browser, NewBrowser, app_of, open_parts, with_settings
 
 OLD, NEW = "a secret of the tests, long enough to pass", "another secret of the tests, and as long"
@@ -32,7 +33,9 @@ async def test_52_every_bad_access_token_gets_one_answer(settings: Settings, clo
             return signed(keys, claims())
 
         browser, keys, answers = Browser(app_of(parts), parts), keys_of(settings), {}
-        for name, forge in {**BAD, "good": good}.items():
+        for name, forge in {**BAD, "good": good, "52 its login ended": good}.items():
+            if name == "52 its login ended":
+                await logins.end(parts.redis, [LOGIN], 900)
             header = b"Bearer " + forge(keys).encode()
             answer = await browser.call("GET", "/v1/me", headers={b"authorization": header})
             told = {key: value for key, value in answer.json().items() if key != "request_id"}
