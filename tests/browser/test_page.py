@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 
 import pytest
@@ -217,14 +218,43 @@ async def test_search_and_filters(player: Player) -> None:
     await expect(page.locator(".question")).to_have_count(1)
 
 
-async def test_profile_and_sign_out(player: Player) -> None:
+async def test_profile_and_sign_out(player: Player, site: Site) -> None:
     page = player.page
     await player.sign_in()
     await page.goto("/#/profile")
     await page.get_by_label("Name").fill("Ada <b>Lovelace</b>")
     await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_role("link", name="Ada <b>Lovelace</b>")).to_be_visible()
+    async with page.expect_download() as downloading:
+        await page.get_by_role("button", name="Download my data").click()
+    file = await downloading.value
+    assert re.fullmatch(r"interview-data-[0-9-]{10}\.json", file.suggested_filename)
+    assert json.loads((await file.path()).read_text())["profile"]["name"] == "Ada <b>Lovelace</b>"
     await page.get_by_role("button", name="On this device").click()
     await expect(page.get_by_role("link", name="Sign in", exact=True)).to_be_visible()
     await page.reload()
     await expect(page.get_by_role("link", name="Sign in", exact=True)).to_be_visible()
+    leaver = Player(page, site.stack)
+    await leaver.sign_in()
+    await leaves_for_good(leaver)
+
+
+async def leaves_for_good(player: Player) -> None:
+    """By the keyboard alone, on a phone; only one's own address arms the button."""
+    page = player.page
+    await page.set_viewport_size(PHONE)
+    await page.goto("/#/profile")
+    await player.tab_to(page.locator("summary", has_text="Delete my account"))
+    await page.keyboard.press("Enter")
+    await player.fits()
+    await player.tab_to(page.get_by_label("To confirm, type"))
+    await page.keyboard.type("somebody@else.example")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("button", name="Delete for good")).to_be_disabled()
+    await page.keyboard.press("Control+A")
+    await page.keyboard.type(player.email)
+    await player.tab_to(page.get_by_role("button", name="Delete for good"))
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="Your account is deleted")).to_be_focused()
+    await expect(page.get_by_role("link", name="Sign in", exact=True)).to_be_visible()
+    assert await page.evaluate("Object.keys(localStorage)") == []

@@ -1,5 +1,6 @@
 // Who is signed in. The access token lives in memory only; an HttpOnly cookie, which no script reads, gets the next one.
 
+const OURS = "sdi."; // begins every key of ours in the browser's storage
 const HINT = "sdi.signed_in"; // saves asking for a token where nobody ever signed in
 const EARLY_MS = 90_000; // a token is renewed this long before its end
 
@@ -26,6 +27,18 @@ export function signedOut() {
 export function setUser(user) {
   access = { ...access, user };
   changes.dispatchEvent(new Event("change"));
+}
+
+/** Whatever this page keeps in the browser: the last address, unsaved texts. */
+export function forgetAll() {
+  for (const name of ["localStorage", "sessionStorage"]) {
+    try {
+      const storage = globalThis[name];
+      for (const key of Object.keys(storage)) if (key.startsWith(OURS)) storage.removeItem(key);
+    } catch {
+      // A browser that forbids storage has kept nothing.
+    }
+  }
 }
 
 /** A good access token, or null when nobody is signed in. With `renew`, a new one. Throws when the engine is away. */

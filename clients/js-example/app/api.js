@@ -1,7 +1,7 @@
 // The engine's REST side: JSON in and out, problems as errors.
 
 import { newId } from "../client/ids.js";
-import { setUser, signedIn, signedOut, token } from "./account.js";
+import { forgetAll, setUser, signedIn, signedOut, token } from "./account.js";
 
 /** What the engine answered instead of yes (RFC 9457). `code` is the contract; the message is for people. */
 export class Problem extends Error {
@@ -11,15 +11,20 @@ export class Problem extends Error {
   }
 }
 
-async function call(method, path, body, headers = {}) {
+async function call(method, path, body, headers) {
+  const answer = await answered(method, path, body, headers);
+  return answer.status === 204 ? null : answer.json();
+}
+
+/** The answer, if it is one of success. Throws Problem. */
+async function answered(method, path, body, headers = {}) {
   let answer = await once(method, path, body, headers, await token());
   if (answer.status === 401 && !path.startsWith("/v1/auth/")) {
     const renewed = await token({ renew: true });
     if (renewed) answer = await once(method, path, body, headers, renewed);
   }
-  if (answer.status === 204) return null;
+  if (answer.ok) return answer;
   const json = await answer.json().catch(() => ({}));
-  if (answer.ok) return json;
   const retry = Number(answer.headers.get("retry-after"));
   throw new Problem(answer.status, json, retry ? retry * 1000 : null);
 }
@@ -61,6 +66,20 @@ export async function signOut({ all = false } = {}) {
 
 export async function changeProfile(changes) {
   setUser(await call("PATCH", "/v1/me", changes));
+}
+
+/** All that the engine has of the user: {blob, name} of a file. */
+export async function myData() {
+  const answer = await answered("GET", "/v1/me/export");
+  const [, name] = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition")) ?? [null, "interview-data.json"];
+  return { name, blob: await answer.blob() };
+}
+
+/** For good; `email` is the account's own address, as a confirmation. */
+export async function deleteAccount(email) {
+  await call("DELETE", "/v1/me", { email });
+  forgetAll();
+  signedOut();
 }
 
 // --- questions and interviews -------------------------------------------------------------------------------
