@@ -57,6 +57,11 @@ class MailRoom:
         self._mailer, self._metrics = mailer, metrics
         self._waiting: asyncio.Queue[Mail] = asyncio.Queue(WAITING_MAX)
 
+    @property
+    def full(self) -> bool:
+        """Whether nothing can be posted now."""
+        return self._waiting.full()
+
     def post(self, mail: Mail) -> None:
         """Leave a mail to be sent; returns at once. Raises MailRoomFull."""
         try:

@@ -89,6 +89,8 @@ class SignIn:
         Raises SignInRefused: BAD_ADDRESS, TOO_SOON, TOO_MANY, AWAY.
         """
         address, now = self._address(email), self._now()
+        if self._mail.full:  # told to all, also to those who would get no mail
+            raise _mail_slow()
         async with self._engine.connect() as connection:
             known = await challenges.knows(connection, address.key, client.browser_hash)
         await self._may_ask(address, client, known)
@@ -207,7 +209,7 @@ class SignIn:
         try:
             self._mail.post(code_mail(address.written, code, now, codes.CODE_TTL_SECONDS // 60))
         except MailRoomFull:
-            raise SignInRefused(Reason.AWAY, "Mail is slow just now.", retry_seconds=60) from None
+            raise _mail_slow() from None
 
     async def _may_ask(self, address: Address, client: Client, known: bool) -> None:
         who = keyed_hash(self._keys.subject, address.key, client.browser_hash if known else b"").hex()
@@ -227,6 +229,10 @@ class SignIn:
         if taken.limit is not None:
             log.warning("sign_in_limited", kind=taken.limit.name)
             raise SignInRefused(reason, "Too often; wait a little.", retry_seconds=taken.wait_seconds)
+
+
+def _mail_slow() -> SignInRefused:
+    return SignInRefused(Reason.AWAY, "Mail is slow just now.", retry_seconds=60)
 
 
 def _google_failed(reason: Reason, why: str, message: str) -> SignInRefused:

@@ -8,9 +8,9 @@ import pytest
 
 from engine.embedded import Embedded
 from tests.attacks.site import Site, open_site
-from tests.web.conftest import app, browser, clock, new_browser, parts
+from tests.web.conftest import app, browser, clock, new_browser, parts, shared
 
-__all__ = ["app", "browser", "clock", "new_browser", "parts"]
+__all__ = ["app", "browser", "clock", "new_browser", "parts", "shared"]
 
 
 @pytest.fixture(scope="package")
