@@ -47,6 +47,7 @@ class Person:
     node: Node
     http: httpx2.AsyncClient
     access: Access
+    refresh: str = field(default="", repr=False)
 
     async def start(self, slug: str = QUESTION) -> str:
         """Start an interview, or go back to the one that runs; its id."""
@@ -120,7 +121,7 @@ class Node:
             tokens = await self.parts.logins.open(connection, user, Client(browser="", address=""), "code")
         headers = {"authorization": f"Bearer {tokens.access}"}
         self.clients.append(http_client(base_url=self.url, headers=headers, event_hooks=checking(self.settings)))
-        return Person(self, self.clients[-1], await self.parts.logins.who(tokens.access))
+        return Person(self, self.clients[-1], await self.parts.logins.who(tokens.access), tokens.refresh)
 
     async def fetch(self, sql: str, *args: Any) -> list[Any]:
         """Rows of the record."""

@@ -173,7 +173,7 @@ async def not_reading(node: Node, person: Person, interview: str) -> RawSocket:
 # --- signing in and out --------------------------------------------------------------------------------------
 
 
-async def test_a_socket_is_told_that_its_sign_in_ends_and_lives_on_with_a_new_ticket(beating: Node) -> None:
+async def test_58_a_socket_is_told_that_its_sign_in_ends_and_lives_on_with_a_new_ticket(beating: Node) -> None:
     person, interview = await sitting(beating)
     socket = await person.open(interview, seconds=30)
     await socket.hello()
@@ -187,7 +187,7 @@ async def test_a_socket_is_told_that_its_sign_in_ends_and_lives_on_with_a_new_ti
     assert told.count("auth.expiring") <= 1  # one was on its way
 
 
-async def test_a_socket_ends_with_its_sign_in_however_busy_it_is(beating: Node) -> None:
+async def test_58_a_socket_ends_with_its_sign_in_however_busy_it_is(beating: Node) -> None:
     person, interview = await sitting(beating)
     socket = await person.open(interview, seconds=1)
     await socket.hello()
@@ -204,7 +204,7 @@ async def busy(socket: RawSocket) -> Closed:
         return closed
 
 
-async def test_a_ticket_of_somebody_else_renews_nothing(node: Node) -> None:
+async def test_58_a_ticket_of_somebody_else_renews_nothing(node: Node) -> None:
     person, interview = await sitting(node)
     stranger, theirs = await sitting(node)
     for ticket in ("made-up", await stranger.ticket(theirs), await person.ticket(await person.start("parking-garage"))):
@@ -213,7 +213,18 @@ async def test_a_ticket_of_somebody_else_renews_nothing(node: Node) -> None:
         assert (await socket.end()).code == TICKET_EXPIRED
 
 
-async def test_signing_out_closes_the_sockets_of_that_login_on_every_node(node: Node, settings: Settings) -> None:
+async def test_54_a_refresh_token_used_twice_closes_the_sockets_of_its_login(node: Node) -> None:
+    person, interview = await sitting(node)
+    socket = await person.join(interview)
+    body, thief = {"refresh_token": person.refresh}, {"user-agent": "another"}
+    assert (await person.http.post("/v1/auth/refresh", json=body)).status_code == 200
+    await socket.alive()
+    assert (await person.http.post("/v1/auth/refresh", json=body, headers=thief)).status_code == 401
+    assert (await socket.end()).code == FORBIDDEN
+    assert (await person.http.get("/v1/me")).status_code == 401
+
+
+async def test_56_signing_out_closes_the_sockets_of_that_login_on_every_node(node: Node, settings: Settings) -> None:
     async with listening(settings) as other:
         person, interview = await sitting(node)
         elsewhere = Person(other, person.http, person.access)
