@@ -23,6 +23,7 @@ from starlette.applications import Starlette
 from engine.conductor import Conductor, deadlines
 from engine.conductor.shelf import Shelf
 from engine.core.pack import parse_pack
+from engine.identity import leaving
 from engine.identity.google import Google
 from engine.identity.keys import keys_of
 from engine.identity.logins import Logins
@@ -226,6 +227,16 @@ async def load_packs(settings: Settings, paths: Sequence[Path] = ()) -> Loaded:
     try:
         return await load_into_catalog(engine, [parse_pack(path.read_bytes()) for path in paths or _shipped(settings)])
     finally:
+        await engine.dispose()
+
+
+async def delete_account(settings: Settings, email: str) -> bool:
+    """Delete the account with this address; False: there is none, or it is no address."""
+    engine, redis = make_engine(settings), make_redis(settings)
+    try:
+        return await leaving.delete_by_address(engine, Live(redis, Clock()), email, settings)
+    finally:
+        await redis.aclose()
         await engine.dispose()
 
 

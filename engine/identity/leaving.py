@@ -8,9 +8,11 @@ from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.identity import mail_development
+from engine.identity.codes import BadAddress, read_address
 from engine.live import logins as ended_logins
 from engine.live.store import Live
 from engine.record import deletion
+from engine.settings import Settings
 from engine.telemetry import log
 
 
@@ -36,3 +38,14 @@ async def delete_account(engine: AsyncEngine, live: Live, user: UUID, access_ttl
     except (RedisError, OSError) as error:
         log.warning("live_copies_left", user=user, error=type(error).__name__)
     return True
+
+
+async def delete_by_address(engine: AsyncEngine, live: Live, email: str, settings: Settings) -> bool:
+    """The same by the account's address, for those who run the engine."""
+    try:
+        address = read_address(email, production=settings.production)
+    except BadAddress:
+        return False
+    async with engine.connect() as connection:
+        user = await deletion.user_with(connection, address.key)
+    return user is not None and await delete_account(engine, live, user, settings.access_ttl_seconds)

@@ -12,6 +12,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engine.record.tables import users
+
 AT_ONCE = 20
 """Interviews a statement: with all their events, it must end within a statement's usual time."""
 
@@ -52,6 +54,12 @@ JOIN evaluations e ON e.interview_id = i.id
 """
 FORGET_INTERVIEWS = "DELETE FROM interview_sessions WHERE id = ANY(:ids)"
 FORGET_USER = "DELETE FROM users WHERE id = :user"
+
+
+async def user_with(connection: AsyncConnection, email_key: str) -> UUID | None:
+    """Whose address this is, normalised."""
+    found: UUID | None = await connection.scalar(sa.select(users.c.id).where(users.c.email_key == email_key))
+    return found
 
 
 async def delete_user(connection: AsyncConnection, user: UUID) -> Deleted | None:

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from engine import wiring
 from engine.core.draft import checksum
 from engine.embedded import Embedded
 from engine.identity.leaving import delete_account
@@ -172,6 +173,19 @@ async def test_77_redis_away_means_that_nothing_was_deleted(browser: Browser, mo
         broken.setattr(logins, "end", away)
         assert (await browser.call("DELETE", "/v1/me", {"email": "grace@example.com"})).status_code == 503
     assert (await browser.call("GET", "/v1/me")).status_code == 200
+
+
+async def test_77_those_who_run_it_delete_by_the_address(node: Node) -> None:
+    person = await node.person()
+    email = await address(person, name="Ada")
+    for typed, deleted in (
+        ("no address", False),
+        ("nobody@else.example", False),
+        (email.upper(), True),
+        (email, False),
+    ):
+        assert await wiring.delete_account(node.settings, typed) is deleted
+    assert (await person.http.get("/v1/me")).status_code == 401
 
 
 # --- taking it along ---------------------------------------------------------------------------------------
