@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -67,6 +67,8 @@ class Fanout:
         self._live = live
         self.login_ended: Callable[[str], None] = lambda login: None
         """Called with the id of a login that was ended anywhere."""
+        self.logins_unheard: Callable[[], Awaitable[None]] = _nothing
+        """Called whenever the subscription is new: logins may have ended that nobody told of."""
         self._redis = redis
         self._pubsub: PubSub | None = None
         """The subscription, while there is one."""
@@ -183,6 +185,8 @@ class Fanout:
         if message["channel"] == ENDED_CHANNEL.encode():
             if message["type"] == "message":
                 self.login_ended(message["data"].decode())
+            elif message["type"] == "subscribe":
+                self._spawn(self.logins_unheard())
             return
         id = self._channels.get(message["channel"])
         topic = self._topics.get(id) if id is not None else None
@@ -218,6 +222,10 @@ class Fanout:
         task = asyncio.create_task(_logged(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _nothing() -> None:
+    return
 
 
 def _plain_pool(redis: Redis) -> ConnectionPool:

@@ -123,6 +123,9 @@ class Socket:
         interview = self._ticket.interview
         try:
             hello = await self._hello()
+            await self._sockets.end_if_over(self)
+            if self._ends.done():  # before it could be seen to
+                return self._ends.result()
             await self._welcome(hello, await self._sockets.fanout.join(interview, self._hear))
             return await self._steady()
         except Closing as closing:
@@ -288,6 +291,7 @@ class Socket:
         if ticket is None or (ticket.user, ticket.interview) != (held.user, held.interview):
             raise Closing(Close.TICKET_EXPIRED)
         self._ticket = ticket
+        await self._sockets.end_if_over(self)
 
     # --- to the client ---
 

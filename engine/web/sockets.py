@@ -7,12 +7,14 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from redis.asyncio import Redis
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket
 
 from engine.conductor import Conductor
+from engine.live import logins
 from engine.live.fanout import Fanout
 from engine.settings import Settings
 from engine.telemetry import Metrics, log
@@ -40,13 +42,23 @@ class Sockets:
         self.draining = False
         self._open: set[Socket] = set()
         self._none_left = asyncio.Event()
-        fanout.login_ended = self.end_login
+        fanout.login_ended, fanout.logins_unheard = self.end_login, self.end_unheard
 
     def end_login(self, login: str) -> None:
         """Close the sockets of a login that was ended."""
         for socket in tuple(self._open):
             if socket.login == login:
                 socket.end(Close.FORBIDDEN, "signed out")
+
+    async def end_unheard(self) -> None:
+        """Close the sockets of logins that were ended while this node could not hear of it."""
+        for socket in tuple(self._open):
+            await self.end_if_over(socket)
+
+    async def end_if_over(self, socket: Socket) -> None:
+        """Close a socket whose login was ended before the socket was known here by that login."""
+        if await logins.ended(self.redis, UUID(socket.login)):
+            socket.end(Close.FORBIDDEN, "signed out")
 
     async def deny(self, ws: WebSocket, denied: Denied) -> None:
         """Answer the upgrade with HTTP instead."""

@@ -238,6 +238,33 @@ async def test_56_signing_out_closes_the_sockets_of_that_login_on_every_node(nod
         await witness.alive()
 
 
+async def test_56_a_node_that_did_not_hear_of_it_closes_the_sockets_when_it_hears_again(node: Node) -> None:
+    person, interview = await sitting(node)
+    socket = await person.join(interview)
+    redis = node.parts.redis
+    await redis.set(f"login:{person.access.login}:ended", b"1", ex=900)  # and nobody was told
+    await socket.alive()
+    await redis.client_kill_filter(_type="pubsub")
+    assert (await socket.end()).code == FORBIDDEN
+
+
+async def test_56_a_socket_that_comes_in_while_its_login_ends_is_closed(node: Node) -> None:
+    person, interview = await sitting(node)
+    socket = await person.open(interview)
+    await node.parts.redis.set(f"login:{person.access.login}:ended", b"1", ex=900)
+    with pytest.raises(Closed) as closed:
+        await socket.hello()
+    assert closed.value.code == FORBIDDEN
+
+
+async def test_58_a_ticket_of_a_login_that_ended_renews_nothing(node: Node) -> None:
+    person, interview = await sitting(node)
+    socket, ticket = await person.join(interview), await person.ticket(interview)
+    await node.parts.redis.set(f"login:{person.access.login}:ended", b"1", ex=900)
+    socket.send("auth.refresh", {"ticket": ticket}, id="refresh-1")
+    assert (await socket.end()).code == FORBIDDEN
+
+
 # --- leaving -------------------------------------------------------------------------------------------------
 
 
