@@ -19,7 +19,7 @@ from protocol.words import FIELDS, Actor, Field, Language, Millis, Phase
 T = TypeVar("T")
 
 Format = Literal["interview-engine-export/1"]
-EVENTS_AT_ONCE = 32
+EVENTS_AT_ONCE = 64
 """An event may be a quarter of a MiB."""
 
 

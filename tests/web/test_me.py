@@ -22,6 +22,7 @@ from engine.identity.leaving import delete_account
 from engine.judging.evaluation import Bench, evaluate
 from engine.judging.judge_offline import OfflineJudge
 from engine.live import logins
+from engine.record import deletion
 from engine.record import export as exporting
 from engine.record.events import read_events
 from engine.record.export import Export, export
@@ -173,6 +174,27 @@ async def test_77_redis_away_means_that_nothing_was_deleted(browser: Browser, mo
         broken.setattr(logins, "end", away)
         assert (await browser.call("DELETE", "/v1/me", {"email": "grace@example.com"})).status_code == 503
     assert (await browser.call("GET", "/v1/me")).status_code == 200
+
+
+async def test_77_a_request_that_meets_the_deletion_is_told_plainly(node: Node) -> None:
+    """It has passed the guards; then the user is gone."""
+    person, engine = await node.person(), node.parts.engine
+    interview = await person.start()
+    fence = (await person.http.post(f"/v1/interviews/{interview}/writer", json={})).json()["fence"]
+    async with engine.begin() as connection:
+        assert await deletion.delete_user(connection, person.access.user)
+    said = {"t": "clarify.ask", "id": "ask-00001", "d": {"text": "canarylate"}, "fence": fence}
+    for method, path, body, status in (
+        ("POST", "/v1/questions/parking-garage/interviews", None, 401),
+        ("GET", "/v1/me", None, 401),
+        ("GET", "/v1/me/export", None, 401),
+        ("DELETE", "/v1/me", {"email": "any@example.com"}, 401),
+        ("POST", f"/v1/interviews/{interview}/commands", said, 404),
+        ("GET", f"/v1/interviews/{interview}", None, 404),
+    ):
+        answer = await person.http.request(method, path, json=body)
+        assert answer.status_code == status, (path, answer.text)
+    assert await places(["canarylate"], node.settings.database_url, node.parts.redis) == []
 
 
 async def test_77_those_who_run_it_delete_by_the_address(node: Node) -> None:
