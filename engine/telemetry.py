@@ -66,6 +66,8 @@ CODE_SHAPE = re.compile(r"[a-z][a-z0-9_.]{1,59}")
 OWN_MESSAGE = (OSError, ImportError, NameError, AttributeError, TypeError, NotImplementedError)
 """Exceptions whose text names types, files and addresses; any other's may quote what was being handled."""
 
+QUOTES = re.compile(r"""[\n(<\[{'"`]""")
+
 FOREIGN_LEVELS = {"uvicorn.error": logging.WARNING, "taskiq": logging.WARNING, "alembic": logging.WARNING}
 
 
@@ -109,7 +111,7 @@ def _safe(name: str, value: Any) -> Any:
             return value if CODE_SHAPE.fullmatch(value) else _described(value)
         case str() if name == "exception":
             return value
-        case str() if name in TEXT_FIELDS and "@" not in value:
+        case str() if name in TEXT_FIELDS and "@" not in value and value.isprintable():
             return value if len(value) <= TEXT_CHARS_MAX else _described(value)
         case Mapping():
             return {str(key): _safe(str(key), inner) for key, inner in value.items()}
@@ -153,7 +155,7 @@ def _place(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)[-FRAMES_MAX:]
     where = " > ".join(f"{'/'.join(Path(at.filename).parts[-2:])}:{at.lineno} {at.name}" for at in frames)
     sqlstate = getattr(error, "sqlstate", None) or getattr(getattr(error, "orig", None), "sqlstate", None)
-    said = str(error) if isinstance(error, OWN_MESSAGE) else ""
+    said = " ".join(str(error).split()) if isinstance(error, OWN_MESSAGE) else ""
     parts = [
         type(error).__name__,
         f"({said[:TEXT_CHARS_MAX]})" if said else "",
@@ -168,10 +170,14 @@ def _to_stderr(*_: Any) -> structlog.WriteLogger:
 
 
 class _Foreign(logging.Handler):
-    """Other libraries' records, as events of ours: their sentences as in their source, without the values."""
+    """Other libraries' records, as events of ours: their sentences as in their source, without the values.
+
+    Some are put together before they come here (asyncio: `Exception in callback f('what somebody wrote')`), so a
+    sentence ends where it begins to quote.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
-        said = str(record.msg).partition("\n")[0][:TEXT_CHARS_MAX]
+        said = QUOTES.split(str(record.msg), 1)[0].strip()[:TEXT_CHARS_MAX]
         log.log(record.levelno, said, logger=record.name, exc_info=record.exc_info)
 
 

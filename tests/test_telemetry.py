@@ -37,10 +37,27 @@ def test_text_of_people_never_gets_in(style: Any, capsys: pytest.CaptureFixture[
         log.exception("broken", text=SECRET)
     logging.getLogger("somebody").error("they said %s", SECRET, exc_info=ValueError(SECRET))
     logging.getLogger("asyncio").error(f"Task exception was never retrieved\nfuture: {SECRET}")
+    logging.getLogger("asyncio").error(f"Exception in callback said({SECRET!r}) at here.py:7")
     written = capsys.readouterr().err
     assert written.count("asked") == 3
     for part in ("candidate typed", "ada@", "483920", "abc.def"):
         assert part not in written
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\x1b[2K\x1b[1G", "\x85", "\u2028", "\x00", "\x9b2K"])
+def test_72_nobody_writes_a_line_of_the_log(style: Any, end: str, capsys: pytest.CaptureFixture[str]) -> None:
+    forged = f'x{end}{{"event": "forged", "level": "critical"}}'
+    telemetry.configure(style)
+    log.info("asked", reason=forged, path=forged, unknown=forged, list={"origin": forged})
+    try:
+        raise OSError(2, "no such file", forged)
+    except OSError:
+        log.exception("broken")
+    logging.getLogger("somebody").error(forged)
+    written = capsys.readouterr().err
+    assert written.count("\n") == (3 if style == "json" else 4)  # people get exceptions on a line of their own
+    assert all(character.isprintable() or character == "\n" for character in written)
 
 
 def test_ids_codes_and_numbers_pass(capsys: pytest.CaptureFixture[str]) -> None:
