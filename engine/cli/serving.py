@@ -26,6 +26,9 @@ SEND_BUFFER_BYTES = 262_144
 TCP_USER_TIMEOUT_MS = 30_000
 """A peer that acknowledges nothing for this long is gone; without it, the descriptors of the dead pile up."""
 
+DESCRIPTORS = 65_536
+"""Each connection takes one, and many systems give a process 1,024 unless it asks for more."""
+
 END_SECONDS = 5.0
 """How long a part may take to end after it was told to."""
 
@@ -40,12 +43,24 @@ def listen(settings: Settings) -> socket.socket:
         raise Told(f"{host} is not an address of this machine (ENGINE_HOST).") from None
     except OSError as error:
         raise Told(_why_not(error, host, port)) from None
+    _ask_for_descriptors()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # connections inherit these
     # asyncio's own loop does not see that these sockets are TCP, and an answer's body would wait 40 ms for its head.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
     return listening
+
+
+def _ask_for_descriptors() -> None:
+    try:
+        import resource
+    except ImportError:  # not on this system
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _why_not(error: OSError, host: str, port: int) -> str:

@@ -46,6 +46,10 @@ class NotStartable(Exception):
         self.why = why
 
 
+class KeyReused(Exception):
+    """The user started another question with this idempotency key."""
+
+
 READ = """
 SELECT i.id, i.user_id, q.slug, q.title, i.pack_hash, i.phase, i.started_at, i.deadline_at, i.clarify_seconds,
        i.design_seconds, i.submitted_at, i.epoch, i.recorded_seq, i.parked, e.score, e.passed
@@ -64,6 +68,11 @@ ON CONFLICT (user_id, question_id) WHERE phase <> 'submitted' DO NOTHING
 RETURNING id
 """
 
+OF_ANOTHER = """
+SELECT EXISTS (SELECT FROM interview_sessions i JOIN questions q ON q.id = i.question_id
+               WHERE i.user_id = $1 AND i.idempotency_key = $2 AND q.slug <> $3)
+"""
+
 ACTIVE = """WHERE i.user_id = $1 AND q.slug = $2 AND (i.phase <> 'submitted' OR i.idempotency_key = $3)
 ORDER BY i.phase = 'submitted', i.started_at DESC LIMIT 1"""
 
@@ -71,9 +80,11 @@ ORDER BY i.phase = 'submitted', i.started_at DESC LIMIT 1"""
 async def start(engine: AsyncEngine, user: UUID, slug: str, now: int, key: str | None = None) -> tuple[Row, bool]:
     """Start an interview at `now` (ms), or give back the user's active one of this question; True: it is new.
 
-    The same idempotency key gives back the same interview, active or not. Raises NotStartable.
+    The same idempotency key gives back the same interview, active or not. Raises NotStartable, KeyReused.
     """
     async with driver(engine) as connection, connection.transaction():
+        if key is not None and await connection.fetchval(OF_ANOTHER, user, key, slug):
+            raise KeyReused
         for _ in range(START_TRIES_MAX):
             found = await connection.fetchrow(READ + ACTIVE, user, slug, key)
             if found is not None:

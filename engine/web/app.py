@@ -88,7 +88,9 @@ class Page:
             return
         if self._files is None or scope["method"] not in ("GET", "HEAD") or scope["path"].startswith("/v1/"):
             raise HTTPException(404)
-        await self._files(scope, receive, send)
+        # No ranges: of files this small a hundred pieces would be larger than the whole.
+        headers = [header for header in scope["headers"] if header[0] != b"range"]
+        await self._files({**scope, "headers": headers}, receive, send)
 
 
 def security_headers(settings: Settings) -> dict[str, str]:

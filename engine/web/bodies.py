@@ -56,7 +56,7 @@ async def read_bytes(request: Request, bytes_max: int = BODY_BYTES_MAX) -> bytes
 
 
 def read_query(request: Request, shape: type[T]) -> T:
-    """The query as a value of `shape`; a name may stand once, an empty value counts as none. Raises Problem."""
+    """The query as a value of `shape`; a name may stand once. Raises Problem."""
     names = msgspec.structs.fields(shape)
     known = {field.encode_name for field in names}
     given: dict[str, str] = {}
@@ -68,7 +68,6 @@ def read_query(request: Request, shape: type[T]) -> T:
         if "\x00" in value:
             raise Problem(Kind.BAD_TEXT, errors=(ErrorAt(name, "holds a NUL character"),))
         given[name] = value
-    given = {name: value for name, value in given.items() if value != ""}
     try:
         return msgspec.convert(given, shape, strict=False)
     except msgspec.ValidationError as error:

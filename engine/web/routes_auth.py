@@ -10,7 +10,7 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from engine.identity.codes import ADDRESS_CHARS_MAX
+from engine.identity.codes import ADDRESS_CHARS_MAX, CODE_DIGITS
 from engine.identity.google import TOKEN_CHARS_MAX
 from engine.identity.logins import Tokens
 from engine.identity.sign_in import CodeSent
@@ -27,6 +27,9 @@ REFRESHES = Limit("refresh", 240, 600)
 """Per address. A tab refreshes every 15 minutes; an office has many tabs."""
 METHODS_SHOWN = Limit("methods", 240, 600)
 
+CODE_SHAPE = rf"^[ -]*([0-9][ -]*){{{CODE_DIGITS}}}$"
+"""What a code looks like as people type it; the engine says by `bad_code` what it does not take for one."""
+
 RefreshIn = Literal["cookie", "body"]
 RefreshToken = Annotated[str, Meta(max_length=200)]
 
@@ -37,7 +40,8 @@ class CodeRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 class CodeTry(msgspec.Struct, frozen=True, kw_only=True):
     challenge_id: UUID
-    code: Annotated[str, Meta(max_length=40, examples=["123456"], description="Spaces and dashes do not count.")]
+    code: Annotated[str, Meta(max_length=40, examples=["123456"], description="Spaces and dashes do not count.",
+                              extra_json_schema={"pattern": CODE_SHAPE})]  # fmt: skip
     refresh_in: RefreshIn = "cookie"
 
 

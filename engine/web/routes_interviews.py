@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from uuid import UUID
 
 import msgspec
@@ -19,7 +19,7 @@ from engine.live.limits import Limit
 from engine.live.tickets import TICKET_TTL_SECONDS, Ticket
 from engine.record import evaluations, interviews
 from engine.record.events import millis, read_events
-from engine.record.interviews import NotStartable, Row
+from engine.record.interviews import KeyReused, NotStartable, Row
 from engine.recorder import Lost, NotThere, Parked
 from engine.telemetry import log
 from engine.web.auth import current_user
@@ -30,7 +30,7 @@ from engine.web.problems import ErrorAt, Kind, Problem, refused
 from protocol.codec import command_of, decode_event, event_type
 from protocol.codes import Refuse
 from protocol.events import DraftSaved
-from protocol.messages import Ack
+from protocol.messages import Ack, Command
 from protocol.views import EvaluationView, Snapshot
 from protocol.words import FRAME_BYTES_MAX, SUBPROTOCOL_JSON, CommandId, Fence, Millis, Phase, Role
 
@@ -45,6 +45,8 @@ WRITERS = Limit("interviews:writer", 30, 60)
 
 REFUSED = tuple(refuse for refuse in Refuse if refuse not in (Refuse.HELLO_TWICE, Refuse.RATE_LIMITED))
 """What may come of a command; the two are a socket's."""
+
+COMMAND_TYPES = sorted(str(frame.__struct_config__.tag) for frame in get_args(Command))
 
 NOT_YOURS = "There is no such interview for you."
 NOT_PLAYABLE = {
@@ -116,7 +118,7 @@ class WriterGiven(msgspec.Struct, frozen=True, kw_only=True):
 class CommandBody(msgspec.Struct, frozen=True, kw_only=True):
     """A command as the socket has it (`t`, `id`, `d`; see /asyncapi.json), and the fence that gives the pen."""
 
-    t: str
+    t: Annotated[str, Meta(extra_json_schema={"enum": COMMAND_TYPES})]
     id: CommandId
     d: dict[str, Any] = {}
     fence: Fence | None = None
@@ -128,7 +130,7 @@ class CommandBody(msgspec.Struct, frozen=True, kw_only=True):
     out=InterviewView,
     status=201,
     also={200: ("The active interview is given back.", InterviewView)},
-    errors=(Kind.NOT_PLAYABLE, Kind.BAD_HEADER),
+    errors=(Kind.NOT_PLAYABLE, Kind.BAD_HEADER, Kind.ID_REUSED),
     limit=STARTS,
     tag="interviews",
     headers={"Idempotency-Key": {"description": "Made by the client, once for what it means to start.",
@@ -146,6 +148,8 @@ async def start_interview(request: Request) -> Response:
         raise Problem(Kind.BAD_HEADER, errors=(ErrorAt("Idempotency-Key", f"1 to {KEY_CHARS_MAX} visible ASCII"),))
     try:
         row, new = await interviews.start(parts.engine, user.user, slug, await parts.conductor.live.time(), key)
+    except KeyReused:
+        raise Problem(Kind.ID_REUSED, "This Idempotency-Key started another question.") from None
     except NotStartable as error:
         if error.why == "unknown":
             raise Problem(Kind.NOT_FOUND, "There is no such question.") from None

@@ -26,7 +26,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
 
     type: PackType | None = None
     difficulty: Difficulty | None = None
-    company: Annotated[str, Meta(max_length=SEARCH_CHARS_MAX)] | None = None
+    company: Annotated[str, Meta(min_length=1, max_length=SEARCH_CHARS_MAX)] | None = None
     status: Literal["published", "coming_soon"] | None = None
     access: Access | None = None
     mine: Mine | None = None

@@ -60,7 +60,7 @@ class Closing(Exception):
 
 async def serve_socket(ws: WebSocket, sockets: Sockets) -> None:
     """One connection, from the upgrade to the end. A denied upgrade is an HTTP answer."""
-    admitted = await admit(ws, sockets.redis, sockets.settings.origins)
+    admitted = await admit(ws, sockets.redis, sockets.settings)
     if isinstance(admitted, Denied):
         await sockets.deny(ws, admitted)
         return
@@ -74,7 +74,7 @@ class Socket:
     """One open socket of one interview."""
 
     def __init__(self, ws: WebSocket, sockets: Sockets, granted: Granted) -> None:
-        self.id = token_hex(8)
+        self.id, self.user = token_hex(8), granted.ticket.user
         self._ws, self._sockets = ws, sockets
         self._conductor: Conductor = sockets.conductor
         self._ticket, self._encoding = granted.ticket, granted.encoding

@@ -7,10 +7,9 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from redis.asyncio import Redis
-from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket
 
 from engine.conductor import Conductor
@@ -18,6 +17,7 @@ from engine.live import logins
 from engine.live.fanout import Fanout
 from engine.settings import Settings
 from engine.telemetry import Metrics, log
+from engine.web.problems import Kind, Meaning, Problem, answer
 from engine.web.upgrade import Denied
 from protocol.codes import Close
 from protocol.messages import Drain, DrainBody
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 DRAIN_RATE = 500
 """Sockets a second that the other nodes are asked to take over."""
 STRAGGLER_SECONDS = 2.0
+SOCKETS_PER_USER_MAX = 5
+"""On one node. A person has a tab or two; what is forgotten in the background must not add up."""
 
 
 class Sockets:
@@ -41,6 +43,8 @@ class Sockets:
         )  # fmt: skip
         self.draining = False
         self._open: set[Socket] = set()
+        self._of_user: dict[str, dict[Socket, None]] = {}
+        """Each user's, the oldest first."""
         self._none_left = asyncio.Event()
         fanout.login_ended, fanout.logins_unheard = self.end_login, self.end_unheard
 
@@ -62,21 +66,31 @@ class Sockets:
 
     async def deny(self, ws: WebSocket, denied: Denied) -> None:
         """Answer the upgrade with HTTP instead."""
-        problem = {"type": "about:blank", "title": "The socket was refused", "status": denied.status,
-                   "detail": denied.detail, "code": denied.code}  # fmt: skip
-        log.info("socket_denied", code=denied.code)
-        await ws.send_denial_response(JSONResponse(problem, denied.status, media_type="application/problem+json"))
+        request_id = uuid4().hex
+        log.info("socket_denied", code=denied.code, request_id=request_id)
+        problem = Problem(Kind.BAD_REQUEST, denied.detail, retry_seconds=denied.retry_seconds or None)
+        problem.meaning = Meaning(denied.code, denied.status, "The socket was refused.")
+        response = answer(problem, request_id)
+        response.headers.update({"x-request-id": request_id, "x-content-type-options": "nosniff"})
+        await ws.send_denial_response(response)
 
     @contextmanager
     def holding(self, socket: Socket) -> Iterator[None]:
-        """Count the socket while it is open."""
+        """Count the socket while it is open. For one too many of a user's, the oldest goes."""
         self._open.add(socket)
+        own = self._of_user.setdefault(socket.user, {})
+        own[socket] = None
+        for oldest in list(own)[:-SOCKETS_PER_USER_MAX]:
+            oldest.end(Close.REPLACED_BY_USER, "too many sockets")
         self._none_left.clear()
         self.metrics.sockets_open.inc()
         try:
             yield
         finally:
             self._open.discard(socket)
+            del own[socket]
+            if not own:
+                self._of_user.pop(socket.user, None)
             self.metrics.sockets_open.dec()
             if not self._open:
                 self._none_left.set()

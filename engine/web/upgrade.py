@@ -9,11 +9,24 @@ from redis.asyncio import Redis
 from starlette.websockets import WebSocket
 
 from engine.live import logins, tickets
+from engine.live.limits import Limit, network, take
 from engine.live.tickets import Ticket
+from engine.settings import Settings
+from engine.web.auth import address_of
 from protocol.codec import ENCODINGS, Encoding
 from protocol.words import TICKET_PREFIX
 
-BAD_REQUEST, UNAUTHORISED, FORBIDDEN = 400, 401, 403
+BAD_REQUEST, UNAUTHORISED, FORBIDDEN, TOO_MANY = 400, 401, 403, 429
+
+REFUSALS = Limit("upgrade:client", 60, 60)
+REFUSALS_OF_NETWORK = Limit("upgrade:network", 300, 60)
+"""Only attempts that fail are counted: an office that comes back all at once after a restart does no harm."""
+
+
+INSECURE = (
+    "Sockets are opened by wss:// here. A proxy that ends TLS must say so by X-Forwarded-Proto, and be one of "
+    "ENGINE_TRUSTED_PROXIES."
+)
 
 
 class Denied(NamedTuple):
@@ -22,6 +35,7 @@ class Denied(NamedTuple):
     status: int
     code: str
     detail: str
+    retry_seconds: int = 0
 
 
 class Granted(NamedTuple):
@@ -32,17 +46,30 @@ class Granted(NamedTuple):
     encoding: Encoding
 
 
-async def admit(ws: WebSocket, redis: Redis, origins: frozenset[str]) -> Granted | Denied:
+async def admit(ws: WebSocket, redis: Redis, settings: Settings) -> Granted | Denied:
     """Check an upgrade. A ticket that gets this far is used up, whatever comes of it."""
+    checked = await _check(ws, redis, settings)
+    if isinstance(checked, Granted):
+        return checked
+    address = address_of(ws)
+    taken = await take(redis, [(REFUSALS, address), (REFUSALS_OF_NETWORK, network(address))])
+    if taken.limit is None:
+        return checked
+    return Denied(TOO_MANY, "too_many", "Too many attempts; wait a little.", taken.wait_seconds)
+
+
+async def _check(ws: WebSocket, redis: Redis, settings: Settings) -> Granted | Denied:
     if ws.scope["query_string"]:
         return Denied(BAD_REQUEST, "query_refused", "Nothing goes into the URL of a socket; tickets least of all.")
+    if settings.base_url.startswith("https://") and ws.scope["scheme"] != "wss":
+        return Denied(FORBIDDEN, "insecure", INSECURE)
     offered: list[str] = ws.scope["subprotocols"]
     subprotocol = next((name for name in offered if name in ENCODINGS), None)
     opaque = next((name.removeprefix(TICKET_PREFIX) for name in offered if name.startswith(TICKET_PREFIX)), None)
     if subprotocol is None:
         return Denied(BAD_REQUEST, "unknown_subprotocol", f"Offer one of: {', '.join(ENCODINGS)}.")
     origin = ws.headers.get("origin", "")
-    if origin and origin not in origins:
+    if origin and origin not in settings.origins:
         return Denied(FORBIDDEN, "origin_refused", "This origin may not open sockets here.")
     ticket = await tickets.redeem(redis, opaque) if opaque else None
     if ticket is None:

@@ -14,7 +14,7 @@ from engine.core.pack import Pack, parse_pack
 from engine.record import interviews
 from engine.record.catalog import load_packs
 from engine.record.events import driver, millis
-from engine.record.interviews import NotStartable
+from engine.record.interviews import KeyReused, NotStartable
 from tests.core.shipped import SMALL
 
 PACK = parse_pack(SMALL)
@@ -97,6 +97,15 @@ async def test_a_request_that_is_sent_again_starts_nothing_new(engine: AsyncEngi
     assert (again.id, new) == (first.id, False)
     second, new = await interviews.start(engine, user, PACK.id, NOW + 1, "key-2")
     assert new and second.id != first.id
+
+
+async def test_61_a_key_that_started_another_question_starts_nothing(engine: AsyncEngine, user: UUID) -> None:
+    await interviews.start(engine, user, PACK.id, NOW, "key-1")
+    with pytest.raises(KeyReused):
+        await interviews.start(engine, user, "another", NOW, "key-1")
+    assert len(await interviews.history(engine, user, 10)) == 1
+    _, new = await interviews.start(engine, await new_user(engine), "another", NOW, "key-1")
+    assert new
 
 
 @pytest.mark.parametrize(
