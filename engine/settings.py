@@ -35,6 +35,12 @@ class SettingsError(ValueError):
     """A setting is missing or wrong; the message names the variable and says what to do."""
 
 
+SECRETS = frozenset(
+    "database_url redis_url metrics_token secret_key older_secret_keys smtp_password openai_api_key".split()
+)
+"""Fields that are never shown. The URLs of the servers have passwords in them."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings. A field `x_y` is read from `ENGINE_X_Y`, but for the four names everyone knows."""
 
@@ -98,6 +104,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def base_url(self) -> str:
         """Where browsers reach the engine, without a slash at the end."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    def __repr__(self) -> str:
+        """Without what is secret: settings are in the repr of many a part."""
+        shown = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        fields = (f"{name}={'***' if name in SECRETS and value else repr(value)}" for name, value in shown)
+        return f"Settings({', '.join(fields)})"
 
     @property
     def origins(self) -> frozenset[str]:

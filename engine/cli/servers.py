@@ -104,11 +104,15 @@ async def check_servers(settings: Settings, *, redis: bool = True) -> None:
 
 async def _check_postgres(url: str) -> None:
     import asyncpg
+    from sqlalchemy.exc import ArgumentError
 
     from engine.record.engine import database_url
 
-    where = f"Postgres at {_host(url)} (DATABASE_URL)"
-    plain = database_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    where = f"Postgres at {_host(url, 'DATABASE_URL')} (DATABASE_URL)"
+    try:
+        plain = database_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    except (ArgumentError, ValueError):
+        raise _no_url("DATABASE_URL") from None
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             connection = await asyncpg.connect(plain)
@@ -124,19 +128,28 @@ async def _check_redis(url: str) -> None:
     from redis.asyncio import Redis
     from redis.exceptions import RedisError
 
-    where = f"Redis at {_host(url)} (REDIS_URL)"
+    where = f"Redis at {_host(url, 'REDIS_URL')} (REDIS_URL)"
     try:
         async with asyncio.timeout(CONNECT_SECONDS), Redis.from_url(url) as client:
             version = str((await client.info("server"))["redis_version"])
-    except (OSError, TimeoutError, RedisError, ValueError) as error:
+    except (OSError, TimeoutError, RedisError, ValueError, TypeError) as error:
         raise Told(f"{where} cannot be used: {_reason(error)}.") from None
     if tuple(int(part) for part in version.split(".")[:2]) < REDIS_MIN:
         raise Told(f"{where} is version {version}; the engine needs Redis 7.0 or Valkey 7.2, or newer.")
 
 
-def _host(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.hostname or 'localhost'}:{parts.port}" if parts.port else parts.hostname or "localhost"
+def _host(url: str, variable: str) -> str:
+    """Where a URL points, without what is secret in it. Raises Told."""
+    try:
+        parts = urlsplit(url)
+        return f"{parts.hostname or 'localhost'}:{parts.port}" if parts.port else parts.hostname or "localhost"
+    except ValueError:
+        raise _no_url(variable) from None
+
+
+def _no_url(variable: str) -> Told:
+    """Says nothing of what is there: half a password may be in what looks like a port."""
+    return Told(f"{variable} is not a URL. In a name or a password, write / ? # @ : % as %2F %3F %23 %40 %3A %25.")
 
 
 def _reason(error: BaseException) -> str:
