@@ -69,6 +69,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     nobody out (engine/identity/README.md)."""
     access_ttl_seconds: Count = 900
     refresh_ttl_seconds: Count = 30 * 86_400
+    """How long a login lasts that nobody uses."""
+    login_ttl_seconds: Count = 90 * 86_400
+    """How long a login lasts however much it is used."""
     google_client_id: str = ""
     google_issuer_url: str = "https://accounts.google.com"
     google_jwks_url: str = "https://www.googleapis.com/oauth2/v3/certs"
@@ -100,16 +103,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     heartbeat_grace_seconds: Seconds = 10.0
     drain_seconds: Seconds = 10.0
 
-    @property
-    def base_url(self) -> str:
-        """Where browsers reach the engine, without a slash at the end."""
-        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
-
     def __repr__(self) -> str:
         """Without what is secret: settings are in the repr of many a part."""
         shown = ((name, getattr(self, name)) for name in self.__struct_fields__)
         fields = (f"{name}={'***' if name in SECRETS and value else repr(value)}" for name, value in shown)
         return f"Settings({', '.join(fields)})"
+
+    @property
+    def base_url(self) -> str:
+        """Where browsers reach the engine, without a slash at the end."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
     @property
     def origins(self) -> frozenset[str]:

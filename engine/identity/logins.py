@@ -71,7 +71,8 @@ class Logins:
     ) -> None:
         self._engine, self._redis, self._keys, self.now = engine, redis, keys, now
         self._access_seconds = settings.access_ttl_seconds
-        self._refresh_seconds = settings.refresh_ttl_seconds
+        self._refresh_seconds = min(settings.refresh_ttl_seconds, settings.login_ttl_seconds)
+        self._login_ttl = timedelta(seconds=settings.login_ttl_seconds)
 
     async def open(self, connection: AsyncConnection, user: User, client: Client, method: Method) -> Tokens:
         """A new login of a user, in the caller's transaction."""
@@ -108,6 +109,7 @@ class Logins:
             sealed=tokens.seal(token, new),
             client_hash=client.hash,
             expires_at=now + timedelta(seconds=self._refresh_seconds),
+            login_ttl=self._login_ttl,
         )
         async with self._engine.begin() as connection:
             user_id = await accounts.rotate(connection, rotation, now)
@@ -167,7 +169,8 @@ class Logins:
             await ended_logins.end(self._redis, [login], self._access_seconds)
             if everywhere and user is not None:
                 await self.end_all(connection, user, "logged_out_everywhere")
-        log.info("logged_out", user=user or owner, login=login)
+        if user or owner:
+            log.info("logged_out", user=user or owner, login=login)
 
     async def end_all(self, connection: AsyncConnection, user: UUID, why: Why) -> None:
         """End every login of a user, in the caller's transaction.

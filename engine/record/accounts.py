@@ -62,6 +62,8 @@ class Rotation(msgspec.Struct, frozen=True, kw_only=True):
     sealed: bytes
     client_hash: bytes
     expires_at: datetime
+    login_ttl: timedelta
+    """A login lasts no longer than this from its beginning."""
 
 
 class LoginState(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,7 +152,7 @@ async def rotate(connection: AsyncConnection, rotation: Rotation, now: datetime)
             successor_sealed=rotation.sealed,
             client_hash=rotation.client_hash,
             rotated_at=now,
-            expires_at=rotation.expires_at,
+            expires_at=sa.func.least(rotation.expires_at, logins.c.created_at + rotation.login_ttl),
         )
         .returning(logins.c.user_id)
     )

@@ -116,6 +116,7 @@ async def verify_code(request: Request, body: CodeTry) -> Response:
     """
     client = client_of(request, cookies.browser_of(request))
     tokens = await parts_of(request).sign_in.verify_code(body.challenge_id, body.code, client)
+    await _end_login_of_before(request)
     return _signed_in(request, tokens, body.refresh_in)
 
 
@@ -147,6 +148,7 @@ async def sign_in_with_google(request: Request, body: GoogleToken) -> Response:
     """
     client = client_of(request, cookies.browser_of(request))
     tokens = await parts_of(request).sign_in.google(body.id_token, body.nonce, client)
+    await _end_login_of_before(request)
     return _signed_in(request, tokens, body.refresh_in)
 
 
@@ -194,6 +196,14 @@ def _refresh_token(request: Request, in_body: str | None) -> tuple[str | None, R
     if token is not None:
         check_cookie_may_count(request)
     return token, "cookie"
+
+
+async def _end_login_of_before(request: Request) -> None:
+    """A browser that signs in again keeps one login: its new cookie takes the place of the old (ASVS 5, 7.2.4)."""
+    logins, before = parts_of(request).logins, cookies.refresh_of(request)
+    login = logins.login_of(before) if before else None
+    if login is not None:
+        await logins.log_out(None, login, everywhere=False)
 
 
 def _signed_in(request: Request, tokens: Tokens, refresh_in: RefreshIn) -> Response:

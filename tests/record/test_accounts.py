@@ -42,6 +42,7 @@ async def rotate(engine: AsyncEngine, login_id: UUID, old: bytes, new: bytes, no
         sealed=b"sealed",
         client_hash=b"client",
         expires_at=now + timedelta(days=30),
+        login_ttl=timedelta(days=90),
     )
     async with engine.begin() as connection:
         return await accounts.rotate(connection, rotation, now)

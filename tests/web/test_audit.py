@@ -112,7 +112,8 @@ ACTS: dict[str, tuple[Callable[[Scene], Awaitable[None]], list[dict[str, Any]]]]
     "73 revocation": (Scene.link_google, [
         {"event": "signed_in", "by": "code", "user": "ada"}, {"event": "google_linked", "user": "ada"},
         {"event": "logins_revoked", "reason": "google_linked", "user": "ada", "count": 1},
-        {"event": "signed_in", "by": "google", "user": "ada"}]),
+        {"event": "signed_in", "by": "google", "user": "ada"},
+        {"event": "logged_out", "user": "eve"}]),  # her browser is Ada's now
     "73 log-out": (Scene.log_out, [{"event": "logged_out", "user": "ada", "login": True}]),
     "73 log-out everywhere": (Scene.log_out_everywhere, [
         {"event": "signed_in", "user": "ada"}, {"event": "signed_in", "user": "ada"},

@@ -186,6 +186,33 @@ async def test_56_logging_out_needs_no_access_token_and_may_be_repeated(browser:
     assert (await browser.call("POST", "/v1/auth/refresh")).status_code == 401
 
 
+async def test_a_login_that_is_used_lasts_and_ends_all_the_same(browser: Browser, clock: HandClock) -> None:
+    await browser.sign_in()
+    for days in (29, 29, 29):
+        clock.move(days=days)
+        assert (await browser.call("POST", "/v1/auth/refresh")).status_code == 200
+    clock.move(days=4)
+    assert (await browser.call("POST", "/v1/auth/refresh")).status_code == 401
+    await browser.forget_limits()
+    await browser.sign_in()
+    clock.move(days=31)  # and one that is not used ends sooner
+    assert (await browser.call("POST", "/v1/auth/refresh")).status_code == 401
+
+
+async def test_a_browser_that_signs_in_again_has_one_login(browser: Browser, new_browser: NewBrowser) -> None:
+    other = new_browser()
+    for one in (other, browser):
+        first = await one.sign_in()
+        await one.forget_limits()
+    again = await browser.sign_in("somebody-else@example.com")
+    browser.use(first["access_token"])
+    assert (await browser.call("GET", "/v1/me")).status_code == 401
+    browser.use(again["access_token"])
+    assert (await browser.call("POST", "/v1/auth/refresh")).status_code == 200
+    for one in (browser, other):
+        assert (await one.call("GET", "/v1/me")).status_code == 200
+
+
 # --- 57: cookies -----------------------------------------------------------------------------------------------
 
 HERE = ("", "refresh", "otp_browser", {"httponly", "samesite=strict", "path=/v1/auth"})
