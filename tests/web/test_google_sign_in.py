@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
 from engine.identity.codes import CODE_TTL_SECONDS
+from engine.identity.google import Google
 from engine.identity.logins import Client
 from engine.record.tables import users
+from engine.settings import Settings
 from engine.web.parts import Parts
 from tests.clock import HandClock
 from tests.identity.test_google import BAD, CLIENT, Issuer
+from tests.loopback import http_client
 from tests.web.conftest import Browser, app_of, with_settings
+from tests.web.listening import listening
 
 
 class GoogleBrowser(Browser):
@@ -238,6 +243,16 @@ async def test_48_an_address_that_takes_no_mail_is_refused(people: People, parts
     for email in ("", "ada", "ada@", "ada@localhost", "ada@gmail.com\r\nBcc: eve@gmail.com", "a" * 300 + "@gmail.com"):
         assert await refused(people[0], email=email) == "google_refused", email
     assert await subjects(parts) == set()
+
+
+async def test_48_a_node_with_a_client_id_offers_google(settings: Settings) -> None:
+    async with listening(msgspec.structs.replace(settings, google_client_id=CLIENT)) as node:
+        assert isinstance(node.parts.sign_in.provider, Google)
+        async with http_client(base_url=node.url) as http:
+            ways = (await http.get("/v1/auth/methods")).json()
+            assert ways["google"]["client_id"] == CLIENT
+            forged = {"id_token": "a.b.c", "nonce": ways["google"]["nonce"]}
+            assert (await http.post("/v1/auth/google", json=forged)).status_code == 401
 
 
 async def test_48_without_a_client_id_google_is_absent(browser: Browser) -> None:
