@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 from uuid import UUID
 
 import msgspec
@@ -19,6 +19,8 @@ BODY_BYTES_MAX = 65_536
 BODY_SECONDS = 10.0
 """A body that takes longer to arrive holds a connection for nothing."""
 JSON = re.compile(r"application/json(\s*;\s*charset=\"?utf-8\"?)?", re.IGNORECASE)
+WHOLE = re.compile(r"-?[0-9]{1,20}", re.ASCII)
+"""msgspec would also take 1e2 and 1.0."""
 WORD = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
 WORD_CHARS_MAX = 80
 
@@ -57,8 +59,7 @@ async def read_bytes(request: Request, bytes_max: int = BODY_BYTES_MAX) -> bytes
 
 def read_query(request: Request, shape: type[T]) -> T:
     """The query as a value of `shape`; a name may stand once. Raises Problem."""
-    names = msgspec.structs.fields(shape)
-    known = {field.encode_name for field in names}
+    known = {field.encode_name: _is_int(field.type) for field in msgspec.structs.fields(shape)}
     given: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name not in known:
@@ -67,12 +68,18 @@ def read_query(request: Request, shape: type[T]) -> T:
             raise Problem(Kind.BAD_QUERY, errors=(ErrorAt(name, "stands twice"),))
         if "\x00" in value:
             raise Problem(Kind.BAD_TEXT, errors=(ErrorAt(name, "holds a NUL character"),))
+        if known[name] and not WHOLE.fullmatch(value):
+            raise Problem(Kind.BAD_QUERY, errors=(ErrorAt(name, "is no whole number"),))
         given[name] = value
     try:
         return msgspec.convert(given, shape, strict=False)
     except msgspec.ValidationError as error:
         fault = located(error)
         raise Problem(Kind.BAD_QUERY, errors=(ErrorAt(fault.at.removeprefix("$."), fault.message),)) from None
+
+
+def _is_int(kind: Any) -> bool:
+    return (get_args(kind)[0] if get_origin(kind) is Annotated else kind) is int
 
 
 def path_word(request: Request, name: str) -> str:

@@ -255,7 +255,7 @@ async def test_30_the_same_command_at_once_on_many_connections_takes_effect_once
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-async def test_content_is_content_wherever_it_goes(node: Node, stage: Stage, case: str) -> None:
+async def test_31_to_33_content_is_content_wherever_it_goes(node: Node, stage: Stage, case: str) -> None:
     text = HOSTILE[case]
     before = {key async for key in node.parts.redis.scan_iter() if stage.interview.encode() not in key}
     assert (await stage.socket.command("clarify.ask", {"text": text}))["t"] == "ack"

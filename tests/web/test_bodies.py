@@ -77,7 +77,7 @@ async def test_an_empty_body_where_one_is_needed_is_no_json(shared: Browser) -> 
     check_problem(await shared.call("POST", OTP, headers={"content-type": JSON}), 400, "bad_json")
 
 
-async def test_a_body_that_grows_past_the_limit_is_cut_off(shared: Browser) -> None:
+async def test_59_a_body_that_grows_past_the_limit_is_cut_off(shared: Browser) -> None:
     async def without_end() -> Any:
         for _ in range(100):
             yield b" " * 4_096
@@ -92,7 +92,7 @@ async def test_a_fault_is_located(shared: Browser) -> None:
     assert check_problem(answer, 422, "bad_body")["errors"] == [{"at": "$.challenge_id", "message": "Invalid UUID"}]
 
 
-async def test_fields_nobody_asked_for_are_ignored(shared: Browser) -> None:
+async def test_25_fields_nobody_asked_for_are_ignored(shared: Browser) -> None:
     body = {"name": "Ada", "id": "x", "email": "other@example.com", "score": 100, "__proto__": {"a": 1}}
     changed = (await shared.call("PATCH", "/v1/me", body)).json()
     assert changed["name"] == "Ada"
@@ -100,7 +100,7 @@ async def test_fields_nobody_asked_for_are_ignored(shared: Browser) -> None:
 
 
 @pytest.mark.parametrize("method", ["TRACE", "PUT", "DELETE", "GET"])
-async def test_a_wrong_method_is_told_the_right_one(shared: Browser, method: str) -> None:
+async def test_59_a_wrong_method_is_told_the_right_one(shared: Browser, method: str) -> None:
     answer = await shared.call(method, OTP)
     check_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"
@@ -134,7 +134,7 @@ async def test_an_unknown_path_is_not_found(shared: Browser, path: str) -> None:
         ("", "signed_out"),
     ],
 )
-async def test_whoever_shows_no_good_token_is_told_to_sign_in(shared: Browser, header: str, code: str) -> None:
+async def test_52_whoever_shows_no_good_token_is_told_to_sign_in(shared: Browser, header: str, code: str) -> None:
     for path in ("/v1/me", "/v1/questions"):
         answer = await shared.call("GET", path, headers={"authorization": header})
         check_problem(answer, 401, code)
@@ -163,20 +163,37 @@ async def test_whoever_shows_no_good_token_is_told_to_sign_in(shared: Browser, h
         ({"avatar_url": "https://" + "a" * 500}, 422),
     ],
 )
-async def test_a_profile_takes_what_can_be_shown(shared: Browser, body: dict[str, Any], status: int) -> None:
+async def test_33_a_profile_takes_what_can_be_shown(shared: Browser, body: dict[str, Any], status: int) -> None:
     answer = await shared.call("PATCH", "/v1/me", body)
     assert answer.status_code == status
     if status == 422:
         check_problem(answer, 422, "bad_body")
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "HTTP://127.0.0.1:0"])
-async def test_a_page_of_another_origin_changes_nothing(shared: Browser, origin: str) -> None:
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "null",
+        "http://127.0.0.1:1",
+        "HTTP://127.0.0.1:0",
+        "https://127.0.0.1:0",
+        "http://127.0.0.1:0.",
+        "http://127.0.0.1:0/",
+        "http://127.0.0.1:0.evil.example",
+        "http://127.0.0.1:0, http://127.0.0.1:0",
+        "data:",
+        "",
+    ],
+)
+async def test_1_a_page_of_another_origin_changes_nothing(shared: Browser, origin: str) -> None:
     answer = await shared.call("POST", OTP, {"email": "ada@example.com"}, headers={"origin": origin})
     check_problem(answer, 403, "origin_refused")
 
 
-async def test_a_body_that_does_not_arrive_is_not_waited_for(shared: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_9_a_body_that_does_not_arrive_is_not_waited_for(
+    shared: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(bodies, "BODY_SECONDS", 0.05)
 
     async def stuck() -> Any:
@@ -187,7 +204,7 @@ async def test_a_body_that_does_not_arrive_is_not_waited_for(shared: Browser, mo
     check_problem(answer, 408, "timeout")
 
 
-async def test_errors_say_who_may_try_again_and_when(shared: Browser) -> None:
+async def test_10_errors_say_who_may_try_again_and_when(shared: Browser) -> None:
     for _ in range(2):
         answer = await shared.call("POST", OTP, {"email": "again@example.com"})
     assert answer.headers["retry-after"] == "60"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import httpx2
 import pytest
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,11 +20,15 @@ from engine.web import routes_ops, routes_questions
 from engine.web.app import create_app
 from engine.web.operations import operation
 from engine.web.parts import Parts
-from tests.web.conftest import Browser, with_settings
+from tests.web.conftest import Browser, app_of, with_settings
+
+
+def client_of(app: Starlette, parts: Parts) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=parts.settings.base_url)
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/openapi.json", "/v1/nothing", "/dev/mailbox"])
-async def test_every_answer_has_the_security_headers(shared: Browser, path: str) -> None:
+async def test_33_every_answer_has_the_security_headers(shared: Browser, path: str) -> None:
     headers = (await shared.call("GET", path)).headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
@@ -33,7 +40,7 @@ async def test_every_answer_has_the_security_headers(shared: Browser, path: str)
     assert "server" not in headers
 
 
-async def test_our_own_pages_may_call_and_others_may_not(shared: Browser) -> None:
+async def test_1_our_own_pages_may_call_and_others_may_not(shared: Browser) -> None:
     own = shared.parts.settings.base_url
     ask = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
     ours = await shared.call("OPTIONS", "/v1/me", headers={"origin": own, **ask})
@@ -44,7 +51,7 @@ async def test_our_own_pages_may_call_and_others_may_not(shared: Browser) -> Non
     assert "access-control-allow-origin" not in read.headers
 
 
-async def test_a_mistake_in_the_code_is_a_problem_without_its_text(parts: Parts) -> None:
+async def test_64_a_mistake_in_the_code_is_a_problem_without_its_text(parts: Parts) -> None:
     @operation("GET", "/v1/broken", auth="none")
     async def broken(request: Request) -> Response:
         """Break."""
@@ -56,7 +63,8 @@ async def test_a_mistake_in_the_code_is_a_problem_without_its_text(parts: Parts)
         answer = await http.get("/v1/broken")
     assert answer.status_code == 500
     assert answer.json()["code"] == "internal"
-    assert "candidate text" not in answer.text
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    assert not re.search("candidate text|Traceback|ValueError|\\.py", answer.text)
 
 
 async def test_a_route_is_declared_once(parts: Parts) -> None:
@@ -90,7 +98,7 @@ async def test_a_service_that_is_away_is_a_503_that_says_when_to_come_back(parts
     await away.dispose()
 
 
-async def test_metrics_name_routes_never_paths(shared: Browser) -> None:
+async def test_71_metrics_name_routes_never_paths(shared: Browser) -> None:
     await shared.call("GET", "/v1/questions/no-such-question")
     await shared.call("GET", "/v1/some-secret-path")
     text = (await shared.call("GET", "/metrics")).text
@@ -99,7 +107,7 @@ async def test_metrics_name_routes_never_paths(shared: Browser) -> None:
     assert render_metrics(shared.parts.metrics)[0].decode().count("no-such-question") == 0
 
 
-async def test_the_mailbox_is_there_in_development_only(browser: Browser, parts: Parts) -> None:
+async def test_63_the_mailbox_is_there_in_development_only(browser: Browser, parts: Parts) -> None:
     await browser.ask_code("ada@example.com")
     page = await browser.call("GET", "/dev/mailbox")
     assert page.headers["content-type"].startswith("text/html")
@@ -108,6 +116,49 @@ async def test_the_mailbox_is_there_in_development_only(browser: Browser, parts:
     production = with_settings(parts, mode="production")
     paths = [getattr(route, "path", "") for route in routes_ops.routes(production, ())]
     assert not [path for path in paths if "mailbox" in path]
+
+
+TOKEN = "t" * 40
+SHOWN: list[tuple[str, str, str, int]] = [
+    ("development", "", "", 200),
+    ("development", TOKEN, "", 404),
+    ("development", TOKEN, f"Bearer {TOKEN}", 200),
+    ("production", "", "", 404),
+    ("production", "", "Bearer ", 404),
+    ("production", "", "Bearer", 404),
+    ("production", TOKEN, "", 404),
+    ("production", TOKEN, TOKEN, 404),
+    ("production", TOKEN, f"Bearer {TOKEN[:-1]}", 404),
+    ("production", TOKEN, f"Bearer {TOKEN} ", 404),
+    ("production", TOKEN, "Bearer \xe9", 404),
+    ("production", TOKEN, f"Bearer {TOKEN}", 200),
+]
+
+
+@pytest.mark.parametrize(("mode", "token", "shown", "status"), SHOWN)
+async def test_63_production_shows_its_metrics_to_whoever_shows_the_token(
+    parts: Parts, mode: Literal["development", "production"], token: str, shown: str, status: int
+) -> None:
+    production = with_settings(parts, mode=mode, metrics_token=token)
+    async with client_of(app_of(production), production) as http:
+        headers = {b"authorization": shown.encode("latin-1")} if shown else {}
+        answer = await http.get("/metrics", headers=headers)
+    assert answer.status_code == status
+    assert ("process_" in answer.text or "http_requests" in answer.text) == (status == 200)
+
+
+@pytest.mark.parametrize(
+    "path",
+    """/docs /redoc /debug /admin /metrics /dev/mailbox /dev/mailbox.json /dev /.env /.git/config /server-status
+    /openapi.yaml /swagger /actuator /__debug__/ /pyproject.toml /engine/settings.py /../settings.py""".split(),
+)
+async def test_63_production_shows_nothing_to_those_who_look_around(parts: Parts, path: str) -> None:
+    production = with_settings(parts, mode="production")
+    async with client_of(app_of(production), production) as http:
+        answer = await http.get(path)
+        assert answer.status_code == 404
+        assert not {"server", "x-powered-by", "via"} & answer.headers.keys()
+        assert not app_of(production).debug
 
 
 @pytest.mark.parametrize(("host", "status"), [("localhost:1", 200), ("10.0.0.7:8000", 200), ("evil.example", 404)])

@@ -1,4 +1,7 @@
-"""Who may open a socket: rows 1 to 11 of the catalogue of attacks. What is denied is told by HTTP."""
+"""Who may open a socket: rows 1 to 11 of the catalogue of attacks. What is denied is told by HTTP.
+
+Row 5 is in test_requests.py, on a node behind a proxy.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,11 @@ import pytest
 from engine.embedded import Embedded
 from engine.live.tickets import TICKET_TTL_SECONDS
 from engine.web import head
+from engine.web.routes_interviews import TICKETS
+from engine.web.sockets import SOCKETS_PER_USER_MAX
+from engine.web.upgrade import REFUSALS, REFUSALS_OF_NETWORK
+from protocol.codes import Close
+from tests.until import until
 from tests.web.listening import Node, Person, fresh_settings, listening
 from tests.web.raw_socket import Answer
 
@@ -207,6 +215,61 @@ async def test_9_a_head_that_does_not_come_is_not_waited_for(
     socket = await node.connect()
     socket.send_bytes(said)
     assert (await socket.answer()).status == 408
+
+
+async def test_10_an_address_that_keeps_many_heads_waiting_is_refused_more(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(head, "WAITING_MAX", 3)
+    silent = [await node.connect() for _ in range(3)]
+    refused = await (await node.connect()).answer()
+    assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+    silent[0].close()
+    await until(lambda: len(silent) - 1 >= head.Head.waiting["127.0.0.1"])
+    socket = await node.connect()
+    socket.send_bytes(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await socket.answer()).status == 200
+
+
+async def test_10_whoever_tries_tickets_is_told_to_wait_and_good_ones_never_count(node: Node, stage: Stage) -> None:
+    for limit, subject in ((REFUSALS, "127.0.0.1"), (REFUSALS_OF_NETWORK, "127.0.0.0/24")):
+        key = f"{{limits}}:{limit.name}:{subject}"
+        await node.parts.redis.set(key, 10**15)
+        denied = await stage.ask(JSON, "ticket.made-up")
+        assert (denied.status, problem(denied)) == (429, "too_many")
+        assert int(denied.headers["retry-after"]) > 0
+        assert (await stage.ask(JSON, await stage.ticket())).status == 101
+        await node.parts.redis.delete(key)
+
+
+async def test_10_tickets_have_a_limit(node: Node) -> None:
+    person = await node.person()
+    interview = await person.start()
+    await node.parts.redis.set(f"{{limits}}:{TICKETS.name}:user:{person.access.user}", 10**15)
+    refused = await person.http.post(f"/v1/interviews/{interview}/ticket", json={})
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many")
+    assert int(refused.headers["retry-after"]) > 0
+
+
+async def test_10_a_sixth_socket_of_a_user_closes_the_oldest(node: Node) -> None:
+    person, other = await node.person(), await node.person()
+    interview = await person.start()
+    bystander = await other.join(await other.start())
+    sockets = [await person.join(interview, tab=f"tab-{i}") for i in range(SOCKETS_PER_USER_MAX)]
+    for oldest in (0, 1):
+        sockets.append(await person.join(interview, tab=f"tab-{len(sockets)}"))
+        closed = await sockets[oldest].end()
+        assert closed.code == Close.REPLACED_BY_USER
+    for socket in (*sockets[2:], bystander):
+        await socket.alive()
+
+
+async def test_64_what_is_denied_is_a_problem_with_an_id(stage: Stage) -> None:
+    answer = await stage.ask(JSON, "ticket.made-up")
+    body = json.loads(answer.body)
+    assert body["request_id"] == answer.headers["x-request-id"]
+    assert (body["status"], answer.headers["cache-control"]) == (401, "no-store")
+    assert "server" not in answer.headers
 
 
 async def test_one_connection_may_ask_many_things(node: Node) -> None:
