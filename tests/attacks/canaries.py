@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import asyncpg
@@ -24,13 +24,12 @@ WORD = "canary"
 ADDRESS = f"{WORD}.address@example.com"
 FORGED = f'{WORD}\n{{"level": "critical", "event": "{WORD} forged"}}\r\n\x1b[31m{WORD}'
 QUESTION = "lru-cache-ttl"
-BROKEN_TABLES = {
-    "users": ("email_key", "avatar_url"),
-    "email_otps": ("failures",),
-    "interview_sessions": ("deadline_at",),
-    "questions": ("title",),
+BREAKS = {
+    "ALTER TABLE {} ADD CONSTRAINT broken CHECK (false) NOT VALID": "ALTER TABLE {} DROP CONSTRAINT broken",
+    "ALTER TABLE {} RENAME COLUMN id TO broken": "ALTER TABLE {} RENAME COLUMN broken TO id",
 }
-"""Columns that are taken away for a moment, so that requests fail in ways nobody has thought of."""
+"""Done for a moment, and undone. To who writes, Postgres quotes the row; to who reads, the name that it misses."""
+BROKEN = ("users", "email_otps", "interview_sessions", "questions")
 
 
 class Planter:
@@ -183,30 +182,28 @@ class Planter:
         return answer.status_code == 200 and answer.json()["state"] in ("completed", "failed")
 
     async def _break(self) -> None:
-        """Everything once more, while columns are missing: errors of Postgres, with what it says of them."""
-        async with asyncio.timeout(20):
-            for table, columns in BROKEN_TABLES.items():
-                await self._rename(table, columns, away=True)
-                try:
-                    await self._meet_errors()
-                finally:
-                    await self._rename(table, columns, away=False)
+        """Everything once more, while tables are broken: errors that nobody has thought of, with what they quote."""
+        owner = await asyncpg.connect(self._stack.database_url)
+        try:
+            for (harm, mend), table in product(BREAKS.items(), BROKEN):
+                await owner.execute(harm.format(table))
+                await self._meet_errors()
+                await owner.execute(mend.format(table))
+            interview: str = (await self.call("POST", f"/v1/questions/{QUESTION}/interviews", {})).json()["id"]
+            socket = await self._join(interview)
+            await owner.execute(next(iter(BREAKS)).format("interview_events"))
+            socket.send("clarify.ask", {"text": f"{WORD}? Is it used by many threads?"}, id="cannot-be-recorded")
+            await socket.end()
+        finally:
+            await owner.close()
 
     async def _meet_errors(self) -> None:
         await self.call("POST", "/v1/auth/otp", {"email": f"{WORD}.{secrets.token_hex(4)}@example.com"})
-        await self.call("PATCH", "/v1/me", {"name": f"{WORD} again"})
+        await self.call("PATCH", "/v1/me", {"name": f"{WORD} {secrets.token_hex(4)}"})
         await self.call("GET", f"/v1/questions?q={WORD}")
+        await self.call("GET", f"/v1/questions/{WORD}")
         await self.call("POST", f"/v1/questions/{QUESTION}/interviews", {})
         await self.call("POST", "/v1/auth/otp/verify", {"challenge_id": secrets.token_hex(16), "code": "123456"})
-
-    async def _rename(self, table: str, columns: Sequence[str], *, away: bool) -> None:
-        owner = await asyncpg.connect(self._stack.database_url)
-        try:
-            for column in columns:
-                names = (column, f"{column}_gone") if away else (f"{column}_gone", column)
-                await owner.execute(f"ALTER TABLE {table} RENAME COLUMN {names[0]} TO {names[1]}")
-        finally:
-            await owner.close()
 
     async def _refresh_twice(self) -> None:
         """The second time in another program's hands, which ends the login."""

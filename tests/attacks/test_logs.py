@@ -108,7 +108,7 @@ async def test_71_what_was_planted_was_met_by_errors_of_every_kind(ran: Ran) -> 
     assert {200, 201, 202, 400, 401, 404, 405, 415, 422, 500} <= set(ran.planter.statuses)
     said = {line["event"] for log in ran.logs.values() for line in lines(log)}
     assert {"signed_in", "sign_in_failed", "mail_not_taken", "refresh_token_reused", "request_failed"} <= said
-    assert {"socket_denied", "evaluation_ended", "serving", "worker_started"} <= said
+    assert {"socket_denied", "evaluation_ended", "interview_parked", "serving", "worker_started"} <= said
 
 
 async def test_72_every_line_is_one_object_that_the_engine_has_made(ran: Ran) -> None:
