@@ -36,6 +36,7 @@ def test_text_of_people_never_gets_in(style: Any, capsys: pytest.CaptureFixture[
     except ValueError:
         log.exception("broken", text=SECRET)
     logging.getLogger("somebody").error("they said %s", SECRET, exc_info=ValueError(SECRET))
+    logging.getLogger("somebody").error("they said %s", SECRET.partition(",")[0])
     logging.getLogger("asyncio").error(f"Task exception was never retrieved\nfuture: {SECRET}")
     logging.getLogger("asyncio").error(f"Exception in callback said({SECRET!r}) at here.py:7")
     written = capsys.readouterr().err
