@@ -9,7 +9,7 @@ import contextlib
 import json
 import struct
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -74,6 +74,16 @@ async def stage(node: Node) -> Stage:
     person = await node.person()
     interview = await person.start()
     return Stage(person, interview, await person.join(interview))
+
+
+@pytest.fixture(autouse=True)
+def _few_sockets(node: Node, stage: Stage) -> Iterator[None]:
+    """A user may have a few only, and the oldest here is the bystander's."""
+    yield
+    for socket in node.sockets:
+        if socket is not stage.bystander:
+            socket.close()
+    node.sockets[:] = [stage.bystander]
 
 
 # --- 12 to 18: below the protocol; the connection is closed ------------------------------------------------
