@@ -57,12 +57,14 @@ class Planter:
         """Plant everywhere."""
         try:
             await self._malformed()
-            await self._sign_in()
+            await self._sign_in(ADDRESS)
             await self._rest()
             interview = await self._play()
             await until(lambda: self._judged(interview), 30)
             await self._break()
             await self._refresh_twice()
+            await self._sign_in(f"leaving.{ADDRESS}")
+            assert (await self.call("DELETE", "/v1/me", {"email": f"leaving.{ADDRESS}"})).status_code == 204
         finally:
             await self._http.aclose()
             for socket in self._sockets:
@@ -87,13 +89,13 @@ class Planter:
         line.send_bytes(f"GET /{WORD} HTTP/7.{WORD}\r\n{WORD}: {WORD}\r\n\r\n{WORD}".encode())
         await line.reader.read()
 
-    async def _sign_in(self) -> None:
-        self._sink.answers = [f"550 no mailbox {ADDRESS} {WORD}"]
-        await self.call("POST", "/v1/auth/otp", {"email": f"{WORD}.refused@example.com"})
+    async def _sign_in(self, address: str) -> None:
+        self._sink.answers = [f"550 no mailbox {address} {WORD}"]
+        await self.call("POST", "/v1/auth/otp", {"email": f"refused.{address}"})
         await until(lambda: not self._sink.answers)
-        asked = await self.call("POST", "/v1/auth/otp", {"email": ADDRESS})
+        asked = await self.call("POST", "/v1/auth/otp", {"email": address})
         self._headers["cookie"] = asked.headers["set-cookie"].partition(";")[0]
-        code = str(await until(lambda: self._sink.code_to(ADDRESS)))
+        code = str(await until(lambda: self._sink.code_to(address)))
         body = {"challenge_id": asked.json()["challenge_id"], "code": code, "refresh_in": "body", WORD: WORD}
         await self.call("GET", "/v1/auth/otp/verify?" + "&".join(f"{name}={value}" for name, value in body.items()))
         await self.call("POST", "/v1/auth/otp/verify", {**body, "code": f"{int(code) ^ 1:06d}"})

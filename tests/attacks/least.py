@@ -4,16 +4,16 @@ from __future__ import annotations
 
 REDIS_COMMANDS = """
 hello auth select client|setinfo client|setname info ping time
-get set getdel del unlink exists expire pexpire scan
+get set getdel del unlink exists expire pexpire
 hget hmget hgetall hset
-lpush lrange ltrim lrem
+lrange lrem
 zadd zrem zrange
-xadd xrange xrevrange xlen xtrim xreadgroup xautoclaim xack xgroup|create xgroup|delconsumer
+xadd xrange xtrim xreadgroup xautoclaim xack xgroup|create xgroup|delconsumer
 eval evalsha script|load script|exists
 multi exec discard
 publish subscribe unsubscribe
 """.split()
-REDIS_KEYS = "{i* {limits}:* ticket:* nonce:* google:* login:* evaluations autoclaim:*".split()
+REDIS_KEYS = "{i* {limits}:* ticket:* nonce:* google:* login:* mailbox:* evaluations autoclaim:*".split()
 REDIS_CHANNELS = "{i* logins:ended".split()
 
 POSTGRES_GRANTS = """

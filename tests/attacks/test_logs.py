@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
+import engine.live
 from engine.embedded import Embedded
 from tests.attacks import least
 from tests.attacks.canaries import WORD, Planter
@@ -108,6 +110,7 @@ async def test_71_what_was_planted_was_met_by_errors_of_every_kind(ran: Ran) -> 
     assert {200, 201, 202, 400, 401, 404, 405, 415, 422, 500} <= set(ran.planter.statuses)
     said = {line["event"] for log in ran.logs.values() for line in lines(log)}
     assert {"signed_in", "sign_in_failed", "mail_not_taken", "refresh_token_reused", "request_failed"} <= said
+    assert "account_deleted" in said and "live_copies_left" not in said
     assert {"socket_denied", "evaluation_ended", "interview_parked", "serving", "worker_started"} <= said
 
 
@@ -122,6 +125,13 @@ async def test_75_the_engine_asked_redis_for_nothing_that_its_user_may_not_do(ra
     async with Redis.from_url(servers.ensure().redis) as admin:
         denied = await command(admin, "ACL", "LOG")
     assert {(entry[b"reason"], entry[b"object"]) for entry in denied if entry[b"username"] == ROLE.encode()} == set()
+
+
+def test_75_every_script_keeps_to_what_the_engines_user_may_do() -> None:
+    live = Path(engine.live.__path__[0])
+    scripts = [path.read_text() for path in (*live.glob("*.lua"), *live.glob("*.py"))]
+    called = {name.lower() for script in scripts for name in re.findall(r"redis\.p?call\(['\"](\w+)", script)}
+    assert {"xadd", "publish", "time"} <= called <= set(least.REDIS_COMMANDS)
 
 
 @pytest.mark.parametrize(
