@@ -91,20 +91,19 @@ class SignIn:
         address, now = self._address(email), self._now()
         if self._mail.full:  # told to all, also to those who would get no mail
             raise _mail_slow()
-        async with self._engine.connect() as connection:
-            known = await challenges.knows(connection, address.key, client.browser_hash)
-        await self._may_ask(address, client, known)
         code, id = codes.new_code(), uuid4()
-        challenge = Challenge(
-            id=id,
-            email=address.written,
-            email_key=address.key,
-            code_hash=codes.code_hash(self._keys, id, code),
-            browser_hash=client.browser_hash,
-            browser_known=known,
-            expires_at=now + timedelta(seconds=codes.CODE_TTL_SECONDS),
-        )
         async with self._engine.begin() as connection:
+            known = await challenges.knows(connection, address.key, client.browser_hash)
+            await self._may_ask(address, client, known)
+            challenge = Challenge(
+                id=id,
+                email=address.written,
+                email_key=address.key,
+                code_hash=codes.code_hash(self._keys, id, code),
+                browser_hash=client.browser_hash,
+                browser_known=known,
+                expires_at=now + timedelta(seconds=codes.CODE_TTL_SECONDS),
+            )
             allowed = await challenges.open_challenge(connection, challenge, now)
             await challenges.forget_old(connection, now)
         if allowed:

@@ -1,7 +1,7 @@
 """Rows 38 to 46 of the catalogue of attacks: what can be tried on one-time codes.
 
 Rows 36, 37 and 40 are in tests/record/test_challenges.py and tests/web/test_sign_in.py, and over many days in
-test_guessing.py; 41 and 45 also in tests/identity/test_codes.py; 42 by bytes and time in test_enumeration.py; mail
+test_guessing.py; 41 and 45 also in tests/identity/test_codes.py; 42 by bytes and time in test_nodes.py; mail
 in test_mail.py.
 """
 
