@@ -106,14 +106,18 @@ async def _startable(connection: Any, slug: str) -> None:
         raise NotStartable("locked")
 
 
-async def history(engine: AsyncEngine, user: UUID, limit: int, before: datetime | None = None) -> list[Row]:
-    """The user's interviews, the newest first."""
+async def history(
+    engine: AsyncEngine, user: UUID, limit: int, before: tuple[datetime, UUID] | None = None
+) -> list[Row]:
+    """The user's interviews, the newest first; those `before` a start and an id, which settles ties."""
+    started_at, id = before or (None, None)
     async with driver(engine) as connection:
         rows = await connection.fetch(
-            READ + "WHERE i.user_id = $1 AND ($2::timestamptz IS NULL OR i.started_at < $2) "
-            "ORDER BY i.started_at DESC LIMIT $3",
+            READ + "WHERE i.user_id = $1 AND ($2::timestamptz IS NULL OR (i.started_at, i.id) < ($2, $3)) "
+            "ORDER BY i.started_at DESC, i.id DESC LIMIT $4",
             user,
-            before,
+            started_at,
+            id,
             limit,
         )
     return [Row(**row) for row in rows]

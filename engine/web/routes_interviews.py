@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, get_args
 from uuid import UUID
 
@@ -91,7 +91,7 @@ class InterviewDetail(InterviewView, frozen=True, kw_only=True):
 
 class Pages(msgspec.Struct, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=HISTORY_MAX)] = 20
-    cursor: Annotated[str, Meta(pattern="^[0-9]{1,16}$")] | None = None
+    cursor: Annotated[str, Meta(pattern="^[0-9]{1,16}-[0-9a-f]{32}$")] | None = None
 
 
 class TicketRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,11 +163,20 @@ async def start_interview(request: Request) -> Response:
 async def list_interviews(request: Request, query: Pages) -> InterviewPage:
     """Your interviews, the newest first."""
     user = await current_user(request)
-    before = datetime.fromtimestamp(int(query.cursor) / 1_000_000, UTC) if query.cursor else None
-    rows = await interviews.history(parts_of(request).engine, user.user, query.limit, before)
-    more = len(rows) == query.limit
-    cursor = str(round(rows[-1].started_at.timestamp() * 1_000_000)) if more else None
-    return InterviewPage(items=tuple(map(_view, rows)), next_cursor=cursor)
+    rows = await interviews.history(parts_of(request).engine, user.user, query.limit + 1, _before(query.cursor))
+    shown, more = rows[: query.limit], len(rows) > query.limit
+    return InterviewPage(items=tuple(map(_view, shown)), next_cursor=_cursor(shown[-1]) if more else None)
+
+
+def _cursor(row: Row) -> str:
+    return f"{round(row.started_at.timestamp() * 1_000_000)}-{row.id.hex}"
+
+
+def _before(cursor: str | None) -> tuple[datetime, UUID] | None:
+    if cursor is None:
+        return None
+    micros, _, id = cursor.partition("-")
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(micros)), UUID(id)
 
 
 @operation("GET", "/v1/interviews/{id}", out=InterviewDetail)

@@ -18,7 +18,7 @@ import engine.packs as shipped
 from engine.core.pack import Company, Pack, pack_hash, parse_pack
 from engine.record import accounts
 from engine.record.accounts import Address
-from engine.record.browsing import SORTS, BadCursor, Browse
+from engine.record.browsing import SORTS, BadCursor, Browse, MyStatus, Sort
 from engine.record.catalog import Catalog, load_packs
 from engine.record.tables import (
     clarification_rules,
@@ -161,6 +161,46 @@ async def test_a_page_stays_put_while_questions_come_and_go(catalog: Catalog, en
     await load_packs(engine, [variant("aardvark", title="A first"), variant("bee", title="b cache too")])
     rest = await slugs(catalog, cursor=first.next_cursor, limit=100)
     assert rest == ["bee", "gamma", "delta", "epsilon"]
+
+
+@pytest.mark.parametrize("sort", SORTS)
+async def test_a_page_stays_put_when_the_question_it_ended_at_goes(
+    catalog: Catalog, engine: AsyncEngine, sort: Sort
+) -> None:
+    """And one that was shown, and one that was to come: the rest is as it was, without a gap or a repetition."""
+    whole = await slugs(catalog, sort=sort)
+    first = await catalog.page(Browse(sort=sort, limit=2), None)
+    by_slug = {pack.id: pack for pack in BANK}
+    gone = [whole[0], whole[1], whole[3]]
+    await load_packs(engine, [retired(by_slug[slug]) for slug in gone])
+    assert await slugs(catalog, sort=sort, cursor=first.next_cursor) == [whole[2], whole[4]]
+
+
+def retired(pack: Pack) -> Pack:
+    return msgspec.structs.replace(pack, status="retired", version=pack.version + 1)
+
+
+async def test_filters_are_of_one_mind_with_pages_and_with_each_other(catalog: Catalog, engine: AsyncEngine) -> None:
+    ada = await someone(engine, "ada")
+    await play(engine, "alpha", ada, score=70)
+    only: dict[str, Any] = {
+        "type": "LLD", "difficulty": "medium", "company": "Acme", "status": "published", "access": "free",
+        "mine": "attempted", "q": "garage", "sort": "-title", "limit": 1,
+    }  # fmt: skip
+    page = await catalog.page(Browse(**only), ada)
+    assert ([item.slug for item in page.items], page.next_cursor) == (["alpha"], None)
+    for name, other in (("type", "HLD"), ("difficulty", "easy"), ("company", "Globex"), ("status", "coming_soon"),
+                        ("access", "locked"), ("mine", "not_started"), ("q", "cache")):  # fmt: skip
+        assert await slugs(catalog, ada, **{**only, name: other}) == [], name
+
+
+async def test_a_best_score_stays_while_another_attempt_runs(catalog: Catalog, engine: AsyncEngine) -> None:
+    ada = await someone(engine, "ada")
+    await play(engine, "alpha", ada, score=70)
+    active = await play(engine, "alpha", ada, day=1)
+    question = await catalog.question("alpha", ada)
+    assert question is not None and question.my_status is not None
+    assert question.my_status == MyStatus(state="in_progress", interview=active, best_score=70)
 
 
 async def test_a_cursor_that_is_not_ours_is_refused(catalog: Catalog) -> None:

@@ -173,6 +173,20 @@ async def test_history_is_a_users_own_newest_first_in_pages(engine: AsyncEngine,
         ids.insert(0, row.id)
     await interviews.start(engine, await new_user(engine), PACK.id, NOW)
     page = await interviews.history(engine, user, 3)
-    rest = await interviews.history(engine, user, 3, page[-1].started_at)
+    rest = await interviews.history(engine, user, 3, (page[-1].started_at, page[-1].id))
     assert [row.id for row in (*page, *rest)] == ids
     assert await interviews.read(engine, str(uuid4())) is None
+
+
+async def test_history_holds_interviews_of_one_instant_once_each(engine: AsyncEngine, user: UUID) -> None:
+    ids = set()
+    for _ in range(4):
+        row, _ = await interviews.start(engine, user, PACK.id, NOW)
+        await submitted(engine, row.id)
+        ids.add(row.id)
+    seen: list[UUID] = []
+    before = None
+    while page := await interviews.history(engine, user, 1, before):
+        seen.append(page[0].id)
+        before = (page[0].started_at, page[0].id)
+    assert len(seen) == 4 and set(seen) == ids

@@ -10,10 +10,14 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
+from engine.core.pack import parse_pack
 from engine.embedded import Embedded
+from engine.record.catalog import load_packs
 from engine.web import head
+from tests.core.shipped import SMALL
 from tests.until import until
 from tests.web.listening import Node, Person, fresh_settings, listening
 from tests.web.raw_socket import Answer, RawSocket
@@ -329,7 +333,7 @@ async def test_62_neither_does_one_of_the_history(person: Person, query: str) ->
 
 @pytest.mark.parametrize("cursor", ["0", "9999999999999999"])
 async def test_62_a_history_before_all_time_or_after_it_is_a_history(person: Person, cursor: str) -> None:
-    assert (await person.http.get(f"/v1/interviews?cursor={cursor}")).status_code == 200
+    assert (await person.http.get(f"/v1/interviews?cursor={cursor}-{'0' * 32}")).status_code == 200
 
 
 HUGE = ["9" * 5_000, "A" * 81, *"-1 0 1.5 null ../../etc/passwd %2e%2e%2f a--b -a {id} [object%20Object]".split()]
@@ -364,6 +368,42 @@ async def test_62_nothing_is_taken_for_another_type(person: Person, interview: s
     answer = await person.http.post(f"/v1/interviews/{interview}/commands", json=body)
     assert answer.status_code == 422, answer.text
     assert (await person.http.get(f"/v1/interviews/{interview}")).json()["snapshot"]["draft"]["rev"] == 0
+
+
+@pytest.mark.parametrize(
+    ("slug", "status", "code", "says"),
+    [
+        ("locked", 409, "not_playable", "This question is locked."),
+        ("soon", 409, "not_playable", "This question is not ready yet."),
+        ("retired", 404, "not_found", "There is no such question."),
+        ("draft", 404, "not_found", "There is no such question."),
+        ("no-such", 404, "not_found", "There is no such question."),
+    ],
+)
+async def test_what_cannot_be_started_says_so_and_starts_nothing(
+    node: Node, person: Person, interview: str, slug: str, status: int, code: str, says: str
+) -> None:
+    changes: dict[str, Any] = {"locked": {"access": "locked"}, "soon": {"status": "coming_soon"}}
+    pack = msgspec.structs.replace(parse_pack(SMALL), id=slug, **changes.get(slug, {"status": slug}))
+    if slug != "no-such":
+        await load_packs(node.parts.engine, [pack])
+    answer = await person.http.post(f"/v1/questions/{slug}/interviews")
+    assert (answer.status_code, answer.json()["code"], answer.json()["detail"]) == (status, code, says)
+    history = (await person.http.get("/v1/interviews")).json()["items"]
+    assert [item["id"] for item in history] == [interview]
+
+
+async def test_the_history_comes_in_pages(node: Node) -> None:
+    person = await node.person()
+    started = [await person.start(slug) for slug in ("lru-cache-ttl", "parking-garage", "url-shortener")]
+    seen: list[str] = []
+    cursor = ""
+    for more in (True, True, False):
+        page = (await person.http.get(f"/v1/interviews?limit=1{cursor}")).json()
+        seen += [item["id"] for item in page["items"]]
+        assert (page["next_cursor"] is not None) == more
+        cursor = f"&cursor={page['next_cursor']}"
+    assert seen == started[::-1]
 
 
 # --- 9 and 10: who keeps us waiting ---------------------------------------------------------------------------
