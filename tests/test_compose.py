@@ -169,6 +169,16 @@ def test_the_proxy_knows_every_node_and_asks_whether_it_is_ready() -> None:
     assert content.count("{") == content.count("}")
 
 
+def test_the_proxy_waits_for_no_head_believes_nobody_and_says_no_name() -> None:
+    """Rows 9, 63 and 65 of the catalogue of attacks, of what stands before the nodes."""
+    content = compose(GIVEN)["configs"]["caddyfile"]["content"]
+    assert re.search(r"read_header \d+s", content)
+    assert re.findall(r"trusted_proxies static (.*)", content) == ["127.0.0.1"]
+    assert {"-Server", "-Via"} <= set(content.split())
+    behind = compose({**GIVEN, "TLS_PROXY": "10.1.2.3"})["configs"]["caddyfile"]["content"]
+    assert "trusted_proxies static 10.1.2.3\n" in behind
+
+
 def test_redis_keeps_what_it_is_given() -> None:
     command = " ".join(services()["redis"]["command"])
     assert "--appendonly yes" in command
