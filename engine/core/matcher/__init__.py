@@ -3,7 +3,8 @@
     >>> intents({"pricing": ["how is the fee calculated", "is there an hourly rate"]}, "How is the fee calculated?")
     ('pricing',)
 
-Lexical: stems, synonyms, BM25, character grams and keywords, with declined topics as competitors and a calibrated
+Two kinds of likeness, weighed together: by meaning, from a table of word vectors that ships as data (table.md), and by
+words: stems, synonyms, BM25, character grams, keywords. Declined topics compete with the rules, and so does a fitted
 "none of these". A wrong answer bends a design, so doubt becomes a "did you mean ...?" or the pack's fallback.
 """
 
@@ -15,38 +16,63 @@ from typing import Final
 
 import msgspec
 
-from engine.core.matcher.decide import Matched, Zone, decide
+from engine.core.matcher.decide import Matched, Zone, chances, decide, features
 from engine.core.matcher.declines import DEFAULT_DECLINES
-from engine.core.matcher.index import Index, Topic, build
+from engine.core.matcher.fitted import Weights, encode, fitted
+from engine.core.matcher.index import Encode, Index, Topic, build
 from engine.core.matcher.segments import asks, split
 from engine.core.matcher.words import SYNONYMS, TEXT_CHARS_MAX, compile_groups
 from engine.core.pack import Clarification
 
 __all__ = ["MATCHER_VERSION", "Compiled", "Matched", "Zone", "compile_rules", "intents", "match"]
 
-MATCHER_VERSION: Final = "lexical-1"
+MATCHER_VERSION: Final = "static-1"
 """Goes with every decision into the record; changes with any change of decisions."""
-INTENTS_SCORE_MIN: Final = 0.5
-"""Where naming a rule is more likely right than wrong."""
+INTENTS_SCORE_MIN: Final = 0.4
+"""Where naming a rule does more good than harm, by the share of messages that get exactly the right rules."""
 
 
 class Compiled(msgspec.Struct, frozen=True):
     """A question's rules, ready to be matched. Keep one a pack hash: compiling takes some milliseconds."""
 
     index: Index
+    encode: Encode
+    weights: Weights
 
 
-def compile_rules(clarification: Clarification) -> Compiled:
+def compile_rules(clarification: Clarification, encode: Encode = encode, weights: Weights | None = None) -> Compiled:
     """Index the rules of a pack, its declined topics, and those of the default library it does not skip."""
     rules = [Topic(rule.intent, (*rule.examples, rule.label), rule.keywords) for rule in clarification.rules]
-    own = [Topic(None, decline.examples) for decline in clarification.declines]
-    skipped = {*clarification.skip_declines, *(decline.topic for decline in clarification.declines)}
-    return _compile([*rules, *own], clarification.synonyms, skipped)
+    declines = {decline.topic: decline.examples for decline in clarification.declines}
+    return _compile(rules, declines, clarification.synonyms, {*clarification.skip_declines}, encode, weights)
 
 
-def _compile(topics: Sequence[Topic], synonyms: Sequence[Sequence[str]], skipped: set[str]) -> Compiled:
-    shipped = [Topic(None, examples) for topic, examples in DEFAULT_DECLINES.items() if topic not in skipped]
-    return Compiled(build([*topics, *shipped], compile_groups(SYNONYMS, synonyms)))
+def compile_topics(
+    rules: Mapping[str, Sequence[str]],
+    declines: Mapping[str, Sequence[str]],
+    encode: Encode = encode,
+    weights: Weights | None = None,
+) -> Compiled:
+    """The same of bare phrasings: rules, and topics that are declined besides the default library's."""
+    topics = [Topic(name, (*phrasings, name.replace("_", " "))) for name, phrasings in rules.items()]
+    return _compile(topics, declines, (), set(), encode, weights)
+
+
+def _compile(
+    rules: Sequence[Topic],
+    declines: Mapping[str, Sequence[str]],
+    synonyms: Sequence[Sequence[str]],
+    skipped: set[str],
+    encode: Encode,
+    weights: Weights | None,
+) -> Compiled:
+    shipped = {name: texts for name, texts in DEFAULT_DECLINES.items() if name not in skipped}
+    topics = [*rules, *(Topic(None, tuple(texts)) for texts in {**shipped, **declines}.values())]
+    return Compiled(
+        build(topics, compile_groups(SYNONYMS, synonyms), encode),
+        encode,
+        fitted().weights if weights is None else weights,
+    )
 
 
 def match(compiled: Compiled, text: str) -> tuple[Matched, ...]:
@@ -54,18 +80,30 @@ def match(compiled: Compiled, text: str) -> tuple[Matched, ...]:
 
     Statements beside a matched question get no entry; a further question that fits nothing does.
     """
-    index = compiled.index
-    whole = decide(index, text[:TEXT_CHARS_MAX])
-    parts = split(text[:TEXT_CHARS_MAX])
-    if len(parts) < 2:
+    index, scored = compiled.index, text[:TEXT_CHARS_MAX]
+    parts = split(scored)
+    segments = [scored, *parts] if len(parts) > 1 else [scored]
+    whole, *decided = [
+        decide(index, part, vector, compiled.weights)
+        for part, vector in zip(segments, compiled.encode(segments), strict=True)
+    ]
+    if not decided:
         return (msgspec.structs.replace(whole, text=text),)
-    decisions = _one_each([decide(index, part) for part in parts])
+    decisions = _one_each(decided)
     named = [found for found in decisions if found.intent is not None]
     if len(named) < 2 and whole.intent is not None and (not named or whole.score > named[0].score):
         named, decisions = [whole], [whole, *(found for found in decisions if found.intent is None)]
     if not named:
         return (msgspec.structs.replace(whole, text=text, zone="fallback", intent=None),)
     return tuple(found for found in decisions if found.intent is not None or asks(found.text))
+
+
+def ranked(compiled: Compiled, text: str) -> list[tuple[str, float]]:
+    """Every rule with its chance, the likeliest first: of the message as one question."""
+    index, scored = compiled.index, text[:TEXT_CHARS_MAX]
+    odds = chances(features(index, scored, compiled.encode([scored])[0]), compiled.weights)
+    rules = [(topic.intent or "", float(odds[n])) for n, topic in enumerate(index.topics[: index.rules])]
+    return sorted(rules, key=lambda rule: -rule[1])
 
 
 def _one_each(decisions: Sequence[Matched]) -> list[Matched]:
@@ -88,5 +126,4 @@ def intents(rules: Mapping[str, Sequence[str]], text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=32)
 def _compiled(rules: tuple[tuple[str, tuple[str, ...]], ...]) -> Compiled:
-    topics = [Topic(name, (*phrasings, name.replace("_", " "))) for name, phrasings in rules]
-    return _compile(topics, (), set())
+    return compile_topics(dict(rules), {})

@@ -139,14 +139,22 @@ def compile_groups(*lists: Iterable[Sequence[str]]) -> Groups:
 
 def terms(text: str, groups: Groups) -> Terms:
     """The weighted terms and grams of one text."""
-    found = words_of(text)
+    return terms_of(words_of(text), groups)
+
+
+def terms_of(found: Sequence[Word], groups: Groups) -> Terms:
+    """The same of its words."""
     words: dict[str, float] = {}
     for word in found:
         if word.weight:
             words[word.stem] = max(words.get(word.stem, 0.0), word.weight)
+    grams: dict[str, float] = {}
+    for stem, weight in words.items():
+        for gram in grams_of(stem):
+            grams[gram] = max(grams.get(gram, 0.0), weight)
     for group in _groups_in([word.stem for word in found], groups):
         words.setdefault(group, GROUP_WEIGHT)
-    return Terms(words, _grams(found))
+    return Terms(words, grams)
 
 
 def _groups_in(found: Sequence[str], groups: Groups) -> Iterable[str]:
@@ -155,12 +163,8 @@ def _groups_in(found: Sequence[str], groups: Groups) -> Iterable[str]:
             yield from groups.by_phrase.get(tuple(found[at : at + length]), ())
 
 
-def _grams(found: Iterable[Word]) -> dict[str, float]:
-    grams: dict[str, float] = {}
-    for word in found:
-        padded = f" {word.stem} "
-        for size in GRAM_SIZES if word.weight else ():
-            for at in range(len(padded) - size + 1):
-                gram = padded[at : at + size]
-                grams[gram] = max(grams.get(gram, 0.0), word.weight)
-    return grams
+@lru_cache(maxsize=20_000)
+def grams_of(stem: str) -> tuple[str, ...]:
+    """The character grams of a word, its ends marked."""
+    padded = f" {stem} "
+    return tuple(padded[at : at + size] for size in GRAM_SIZES for at in range(len(padded) - size + 1))

@@ -1,0 +1,41 @@
+"""Benchmarks of the engine: `./run bench --help`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Benchmarks, and what is fitted to data. Each prints how its figures come about."""
+
+
+@main.command("matcher")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    envvar="INTENT_SETS",
+    help="Folder of CLINC150 and BANKING77 (clinc150/, banking77/).  [INTENT_SETS]",
+)
+def matcher(data: Path | None) -> None:
+    """The matcher and three baselines on the development set and on public intent sets.
+
+    Whatever is said of a question comes from a fit without it; public sets are not fitted on at all. Two minutes.
+    """
+    from tests.bench.matcher import report
+
+    report.run(data)
+
+
+@main.command("matcher-fit")
+def matcher_fit() -> None:
+    """Fit the matcher on all of the development set, and write what ships."""
+    from tests.bench.matcher import report
+
+    click.echo(f"wrote {report.write_fitted()}; next: MATCHER_VERSION, and the tests' golden file")
+
+
+if __name__ == "__main__":
+    main(prog_name="./run bench")
