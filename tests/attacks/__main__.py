@@ -6,9 +6,11 @@ import argparse
 import asyncio
 import logging
 import random
+import socket
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -22,8 +24,8 @@ from tests.attacks.chances import CHI_SQUARED_MAX, chances
 from tests.attacks.enumeration import KINDS, measure
 from tests.attacks.guessing import Guesser
 from tests.clock import HandClock
-from tests.smtp_sink import smtp_sink
 from tests.stack import SECRET, Stack
+from tests.until import until
 from tests.web.conftest import open_parts
 
 AT_A_TIME = 500
@@ -75,22 +77,51 @@ async def _guessing(settings: Settings, days: int) -> bool:
 async def _enumeration(servers: Embedded, urls: Urls, folder: Path, requests: int, seed: int) -> bool:
     """Against a node that is a process of its own, and mails by SMTP."""
     stood = True
-    async with smtp_sink() as sink, Redis.from_url(urls.redis) as redis:
+    async with _mail_server() as port, Redis.from_url(urls.redis) as redis:
         stack = await Stack.up(
             servers, urls.database, urls.redis, folder, nodes=1, workers=0, ENGINE_TRUSTED_PROXIES="127.0.0.1",
-            ENGINE_SMTP_HOST="127.0.0.1", ENGINE_SMTP_PORT=str(sink.port), ENGINE_SMTP_TLS="none",
+            ENGINE_SMTP_HOST="127.0.0.1", ENGINE_SMTP_PORT=str(port), ENGINE_SMTP_TLS="none",
         )  # fmt: skip
         try:
             for begun in range(0, requests, AT_A_TIME):
-                await redis.flushdb()
                 each = min(AT_A_TIME, requests - begun)
-                measured = await measure(urls.database, stack.nodes[0].port, each, seed + begun)
-                apart = measured.told_apart_by_bytes() or measured.told_apart_by_time()
-                headline = f"Enumeration: {each} requests for each of {', '.join(KINDS)} (seed {seed + begun})"
-                stood &= _told(headline, measured.lines(), not apart)
+                stood &= await _indistinct(redis, urls.database, stack.nodes[0].port, each, seed + begun)
         finally:
             await stack.down()
     return stood
+
+
+async def _indistinct(redis: Redis, database_url: str, port: int, each: int, seed: int) -> bool:
+    """Whether nothing tells the kinds apart. A difference in time must be there twice: chance makes one in 33."""
+    for turn in range(2):
+        await redis.flushdb()
+        measured = await measure(database_url, port, each, seed + turn)
+        apart = measured.told_apart_by_bytes() or measured.told_apart_by_time()
+        headline = f"Enumeration: {each} requests for each of {', '.join(KINDS)} (seed {seed + turn})"
+        if _told(headline, measured.lines(), not apart) or measured.told_apart_by_bytes():
+            return not apart
+    return False
+
+
+@asynccontextmanager
+async def _mail_server() -> AsyncIterator[int]:
+    """The port of an SMTP server that throws all away. A process of its own: its work is not the client's."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+    sink = ("-n", "-c", "aiosmtpd.handlers.Sink", "-l", f"127.0.0.1:{port}")
+    server = await asyncio.create_subprocess_exec(sys.executable, "-m", "aiosmtpd", *sink)
+    try:
+        await until(lambda: _listens(port))
+        yield port
+    finally:
+        server.terminate()
+        await server.wait()
+
+
+async def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _told(headline: str, figures: Iterable[str], stood: bool) -> bool:
