@@ -8,8 +8,11 @@ from asyncio.transports import BaseTransport
 from collections import Counter
 from http import HTTPStatus
 from typing import Any, ClassVar, cast
+from uuid import uuid4
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from engine.web.problems import Kind, Problem, answer
 
 HEAD_BYTES_MAX = 65_536
 """Request line and headers. Browsers send some 2 KiB; the headers of a proxy may double that."""
@@ -21,7 +24,6 @@ HEAD_SECONDS = 10.0
 WAITING_MAX = 512
 """Connections of one address whose head has not come: more than an office that comes back at once. Not counted where
 there are trusted proxies: all come from theirs, and it is they who wait."""
-RETRY_SECONDS = 1
 PIECE_BYTES = 16_384
 
 
@@ -40,14 +42,14 @@ class Head(HttpToolsProtocol):
         self._head_bytes: int | None = 0
         """Of the head that is coming in; None while none is."""
         self._deadline: TimerHandle | None = None
-        self._status = HTTPStatus.BAD_REQUEST
+        self._fault = Kind.BAD_REQUEST
         """What a head that cannot be read is answered."""
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(cast(Transport, transport))  # uvloop's are of no such class
         self._expect()
         if not self.config.forwarded_allow_ips and self.waiting[self._address] > WAITING_MAX:
-            self._refuse(HTTPStatus.TOO_MANY_REQUESTS)
+            self._refuse(Kind.TOO_MANY)
 
     def data_received(self, data: bytes) -> None:
         for start in range(0, len(data), PIECE_BYTES):
@@ -56,7 +58,7 @@ class Head(HttpToolsProtocol):
             if self._head_bytes is not None:
                 self._head_bytes += len(piece)
                 if self._head_bytes > HEAD_BYTES_MAX:
-                    self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+                    self._refuse(Kind.HEAD_TOO_LARGE)
             if self.transport.is_closing() or self.transport.get_protocol() is not self:
                 return
 
@@ -67,17 +69,17 @@ class Head(HttpToolsProtocol):
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
         if len(self.url) > TARGET_BYTES_MAX:
-            self._status = HTTPStatus.REQUEST_URI_TOO_LONG
+            self._fault = Kind.TARGET_TOO_LONG
             raise Refused
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
         if len(self.headers) > HEADERS_MAX:
-            self._status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            self._fault = Kind.HEAD_TOO_LARGE
             raise Refused
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(self._status)
+        self._refuse(self._fault)
 
     def on_headers_complete(self) -> None:
         self._head_bytes = None
@@ -96,7 +98,7 @@ class Head(HttpToolsProtocol):
         self._head_bytes = 0
         if self._deadline is None:
             self.waiting[self._address] += 1
-            self._deadline = self.loop.call_later(HEAD_SECONDS, self._refuse, HTTPStatus.REQUEST_TIMEOUT)
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self._refuse, Kind.TIMEOUT)
 
     def _forget(self) -> None:
         if self._deadline is not None:
@@ -106,8 +108,11 @@ class Head(HttpToolsProtocol):
             if not self.waiting[self._address]:
                 del self.waiting[self._address]
 
-    def _refuse(self, status: HTTPStatus) -> None:
-        retry = f"retry-after: {RETRY_SECONDS}\r\n" if status is HTTPStatus.TOO_MANY_REQUESTS else ""
-        line = f"HTTP/1.1 {status.value} {status.phrase}\r\n"
-        self.transport.write(f"{line}{retry}connection: close\r\ncontent-length: 0\r\n\r\n".encode())
+    def _refuse(self, kind: Kind) -> None:
+        request_id = uuid4().hex
+        response = answer(Problem(kind), request_id)
+        headers = {**response.headers, "x-request-id": request_id, "connection": "close"}
+        lines = [f"HTTP/1.1 {response.status_code} {HTTPStatus(response.status_code).phrase}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        self.transport.write("\r\n".join([*lines, "", ""]).encode() + bytes(response.body))
         self.transport.close()

@@ -29,7 +29,8 @@ from engine.web.problems import (
 )
 
 REF: Final = "#/components/schemas/{name}"
-ALWAYS: Final = (Kind.UNAVAILABLE, Kind.INTERNAL)
+ALWAYS: Final = (Kind.BAD_REQUEST, Kind.TARGET_TOO_LONG, Kind.HEAD_TOO_LARGE, Kind.INTERNAL, Kind.UNAVAILABLE)
+"""Before an operation is known (engine/web/head.py), and whatever it is."""
 IN_PATH: Final = re.compile(r"{(\w+)(?::\w+)?}")
 PATH_SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "slug": {"type": "string", "pattern": f"^{WORD.pattern}$", "maxLength": WORD_CHARS_MAX},

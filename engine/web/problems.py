@@ -62,6 +62,7 @@ class Kind(Enum):
     PROOF_NEEDED = Meaning("proof_needed", 409, "The address must be proved first.")
     NOT_PLAYABLE = Meaning("not_playable", 409, "This question cannot be played.")
     TOO_LARGE = Meaning("too_large", 413, "That is larger than the limit.")
+    TARGET_TOO_LONG = Meaning("target_too_long", 414, "The path and query are too long.")
     NOT_JSON = Meaning("unsupported_media_type", 415, "The body must be application/json.")
     BAD_BODY = Meaning("bad_body", 422, "The body does not fit.")
     BAD_QUERY = Meaning("bad_query", 422, "The query does not fit.")
@@ -74,6 +75,7 @@ class Kind(Enum):
     TOO_SOON = Meaning("too_soon", 429, "Too soon.")
     TOO_MANY = Meaning("too_many", 429, "Too many requests.")
     CODE_BURNED = Meaning("code_burned", 429, "Too many wrong tries.")
+    HEAD_TOO_LARGE = Meaning("head_too_large", 431, "The headers are too many or too long.")
     INTERNAL = Meaning("internal", 500, "Something went wrong here.")
     UNAVAILABLE = Meaning("unavailable", 503, "The engine cannot do that now.")
 

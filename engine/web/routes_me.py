@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from tempfile import SpooledTemporaryFile
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -133,9 +134,16 @@ def _one_line(name: str) -> str:
 
 def _picture(url: str | None) -> str | None:
     """An address that can stand in a page as it is."""
-    if url is not None and not VISIBLE.fullmatch(url):
+    if url is not None and not (VISIBLE.fullmatch(url) and _has_a_host(url)):
         raise Problem(Kind.BAD_BODY, errors=(ErrorAt("$.avatar_url", "is no https URL in ASCII"),))
     return url
+
+
+def _has_a_host(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).hostname)
+    except ValueError:  # half an IPv6 address, say
+        return False
 
 
 OPERATIONS = (get_profile, update_profile, delete_account, export_my_data)

@@ -29,7 +29,9 @@ FORGET_SECONDS = 0.05
 BEYOND_SCHEMAS = ("request_code", "update_profile", "list_questions", "perform_command")
 
 ACCEPTED = ["2xx", "401", "403", "404", "409", "422", "429"]
+REJECTED = ["400", "401", "403", "404", "405", "409", "413", "414", "415", "422", "429", "431"]
 CONFIG = """
+checks.negative_data_rejection.expected-statuses = {rejected}
 generation.allow-x00 = false  # refused in every text, which no schema says; test_guards.py has it
 [[operations]]
 include-operation-id = [{beyond}]
@@ -52,7 +54,7 @@ async def fuzz(node: Node, folder: Path, options: Sequence[str], *, real_ids: bo
     """Run schemathesis once; its exit status, and what it says. With `real_ids`, paths lead to what is there."""
     person, other = await node.person(), await node.person()
     beyond = ", ".join(f'"{name}"' for name in BEYOND_SCHEMAS)
-    config = CONFIG.format(beyond=beyond, other=_authorization(other), accepted=ACCEPTED)
+    config = CONFIG.format(beyond=beyond, other=_authorization(other), accepted=ACCEPTED, rejected=REJECTED)
     if real_ids:
         config += REAL_IDS.format(interview=await person.start(), slug=QUESTION)
     (folder / "schemathesis.toml").write_text(config)

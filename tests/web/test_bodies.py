@@ -161,6 +161,9 @@ async def test_52_whoever_shows_no_good_token_is_told_to_sign_in(shared: Browser
         ({"avatar_url": "javascript:alert(1)"}, 422),
         ({"avatar_url": "data:image/png;base64,AA"}, 422),
         ({"avatar_url": "https://" + "a" * 500}, 422),
+        ({"avatar_url": "https://[::1"}, 422),
+        ({"avatar_url": "https:///a.png"}, 422),
+        ({"avatar_url": "https://[::1]/a.png"}, 200),
     ],
 )
 async def test_33_a_profile_takes_what_can_be_shown(shared: Browser, body: dict[str, Any], status: int) -> None:

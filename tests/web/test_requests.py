@@ -185,7 +185,10 @@ async def test_8_no_answer_repeats_the_host_it_was_asked_by(
 )
 async def test_11_a_head_has_bounds(node: Node, line: str, headers: int, status: int) -> None:
     lines = [line, "Host: x", *(f"X-{i}: x" for i in range(headers)), "", ""]
-    assert (await ask(node, "\r\n".join(lines).encode())).status == status
+    answer = await ask(node, "\r\n".join(lines).encode())
+    assert answer.status == status
+    if status != 200:
+        assert json.loads(answer.body)["request_id"] == answer.headers["x-request-id"]
 
 
 # --- 59: one request is one request --------------------------------------------------------------------------
