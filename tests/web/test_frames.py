@@ -34,15 +34,8 @@ from tests.web.raw_socket import (
     frame,
 )
 
-PROTOCOL_ERROR, WRONG_KIND, NOT_UTF8, TOO_BIG, RATE, PROTOCOL, TOO_MANY_ERRORS = (
-    1002,
-    1003,
-    1007,
-    1009,
-    4004,
-    4502,
-    4506,
-)
+PROTOCOL_ERROR, WRONG_KIND, NOT_UTF8, TOO_BIG = 1002, 1003, 1007, 1009
+RATE, PROTOCOL, TOO_MANY_ERRORS = 4004, 4502, 4506
 LOOP_MS_MAX = 50
 """What the worst frame may cost the loop that everybody shares."""
 

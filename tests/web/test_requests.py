@@ -310,45 +310,6 @@ async def test_61_a_key_that_is_none_is_refused(person: Person, key: str) -> Non
     assert (answer.status_code, answer.json()["code"]) == (422, "bad_header")
 
 
-QUERIES = [
-    *"limit=0 limit=-1 limit=1000000000 limit=1e2 limit=1.0 limit=0x10 limit= limit=%201 limit=true".split(),
-    *"limit=99999999999999999999999999 limit=20&limit=20 limit[]=20&limit=x sort=title&sort=-title".split(),
-    *"sort[]=title&sort= type=LLD&type=HLD type=lld type= difficulty=impossible status=draft status=retired".split(),
-    *"access=all mine=theirs company= cursor= cursor=AAAA q=%00".split(),
-    *(f"q={'a' * 101}", f"company={'a' * 101}", f"cursor={'a' * 1_001}"),
-]
-
-
-@pytest.mark.parametrize("query", QUERIES)
-async def test_62_a_query_that_does_not_fit_is_refused(person: Person, query: str) -> None:
-    answer = await person.http.get(f"/v1/questions?{query}")
-    assert answer.status_code == 422, answer.text
-    assert answer.json()["code"] in ("bad_query", "bad_cursor", "bad_text")
-
-
-@pytest.mark.parametrize(
-    "query", ["cursor=-1", "cursor=1e9", "cursor=99999999999999999", "limit=101", "cursor=1&cursor=2"]
-)
-async def test_62_neither_does_one_of_the_history(person: Person, query: str) -> None:
-    answer = await person.http.get(f"/v1/interviews?{query}")
-    assert (answer.status_code, answer.json()["code"]) == (422, "bad_query")
-
-
-@pytest.mark.parametrize("cursor", ["0", "9999999999999999"])
-async def test_62_a_history_before_all_time_or_after_it_is_a_history(person: Person, cursor: str) -> None:
-    assert (await person.http.get(f"/v1/interviews?cursor={cursor}-{'0' * 32}")).status_code == 200
-
-
-HUGE = ["9" * 5_000, "A" * 81, *"-1 0 1.5 null ../../etc/passwd %2e%2e%2f a--b -a {id} [object%20Object]".split()]
-
-
-@pytest.mark.parametrize("name", HUGE)
-async def test_62_an_id_that_can_be_none_is_not_found(person: Person, name: str) -> None:
-    for path in (f"/v1/interviews/{name}", f"/v1/interviews/{name}/evaluation", f"/v1/questions/{name}"):
-        answer = await person.http.get(path)
-        assert answer.status_code == 404, path
-
-
 COMMANDS: dict[str, Any] = {
     "a list for the type": {"t": ["draft.save"]},
     "a number for the id": {"id": 5},
