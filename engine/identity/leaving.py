@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.identity import mail_development
 from engine.identity.codes import BadAddress, read_address
+from engine.identity.tokens import remembered_seconds
 from engine.live import logins as ended_logins
 from engine.live.store import Live
 from engine.record import deletion
@@ -30,7 +31,7 @@ async def delete_account(engine: AsyncEngine, live: Live, user: UUID, access_ttl
         deleted = await deletion.delete_user(connection, user)
         if deleted is None:
             return False
-        await ended_logins.end(live.redis, deleted.logins, access_ttl_seconds)
+        await ended_logins.end(live.redis, deleted.logins, remembered_seconds(access_ttl_seconds))
     log.info("account_deleted", user=user, interviews=len(deleted.interviews))
     try:
         await live.erase(map(str, deleted.interviews))

@@ -71,6 +71,7 @@ class Logins:
     ) -> None:
         self._engine, self._redis, self._keys, self.now = engine, redis, keys, now
         self._access_seconds = settings.access_ttl_seconds
+        self._remembered_seconds = tokens.remembered_seconds(settings.access_ttl_seconds)
         self._refresh_seconds = min(settings.refresh_ttl_seconds, settings.login_ttl_seconds)
         self._login_ttl = timedelta(seconds=settings.login_ttl_seconds)
 
@@ -119,7 +120,7 @@ class Logins:
             user = await accounts.user_by_id(connection, user_id) if user_id else None
         if user is None:
             # Whichever request ended it: the access tokens of this login end too, now and on every repetition.
-            await ended_logins.end(self._redis, [login], self._access_seconds)
+            await ended_logins.end(self._redis, [login], self._remembered_seconds)
             raise SignInRefused(Reason.SIGNED_OUT, SIGNED_OUT)
         return self._tokens(user, login, new, now)
 
@@ -166,7 +167,7 @@ class Logins:
         """End this login, or every login of the user; their access tokens and sockets end with them."""
         async with self._engine.begin() as connection:
             owner = await accounts.revoke(connection, login, "logged_out", self.now())
-            await ended_logins.end(self._redis, [login], self._access_seconds)
+            await ended_logins.end(self._redis, [login], self._remembered_seconds)
             if everywhere and user is not None:
                 await self.end_all(connection, user, "logged_out_everywhere")
         if user or owner:
@@ -178,7 +179,7 @@ class Logins:
         Redis is told before the record commits: when it is away nothing has ended, and trying again ends all.
         """
         ended = await accounts.revoke_all(connection, user, why, self.now())
-        await ended_logins.end(self._redis, ended, self._access_seconds)
+        await ended_logins.end(self._redis, ended, self._remembered_seconds)
         if ended:
             log.warning("logins_revoked", user=user, reason=why, count=len(ended))
 

@@ -97,6 +97,14 @@ def read_access(keys: Keys, token: str, now: datetime) -> Access:
     return Access(user=claims.sub, login=claims.sid, expires_at=claims.exp)
 
 
+def remembered_seconds(ttl_seconds: int) -> int:
+    """How long a login's end must be remembered: until no node's clock takes an access token of it any more.
+
+    Twice the leeway, for the token may have been signed by a clock that is ahead and be read by one that is not.
+    """
+    return ttl_seconds + 2 * LEEWAY_SECONDS
+
+
 def _key_id(token: str) -> str:
     """The key a token names, once its header is known to be exactly one of ours."""
     if len(token) > ACCESS_CHARS_MAX or not SHAPE.fullmatch(token):

@@ -186,6 +186,17 @@ async def test_56_logging_out_needs_no_access_token_and_may_be_repeated(browser:
     assert (await browser.call("POST", "/v1/auth/refresh")).status_code == 401
 
 
+async def test_56_a_login_that_ended_is_remembered_for_as_long_as_a_token_of_it_counts(
+    browser: Browser, clock: HandClock
+) -> None:
+    await browser.sign_in()
+    assert (await browser.call("POST", "/v1/auth/logout")).status_code == 204
+    (mark,) = [key async for key in browser.parts.redis.scan_iter("login:*:ended")]
+    clock.move(seconds=await browser.parts.redis.ttl(mark))
+    await browser.parts.redis.delete(mark)  # its time has passed
+    assert (await browser.call("GET", "/v1/me")).status_code == 401
+
+
 async def test_a_login_that_is_used_lasts_and_ends_all_the_same(browser: Browser, clock: HandClock) -> None:
     await browser.sign_in()
     for days in (29, 29, 29):
