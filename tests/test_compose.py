@@ -155,9 +155,15 @@ def test_addresses_come_from_the_proxy_alone() -> None:
     [subnet] = whole["networks"]["front"]["ipam"]["config"]
     trusting = {name for name, service in ours().items() if "front" in service["networks"]}
     for name in trusting:
-        assert services()[name]["environment"]["ENGINE_TRUSTED_PROXIES"] == subnet["subnet"]
+        assert _trusted(GIVEN, name) == (subnet["subnet"],)
+        assert _trusted({**GIVEN, "TLS_PROXY": "10.1.2.3"}, name) == (subnet["subnet"], "10.1.2.3")
     beside = {name for name, service in services().items() if "front" in service["networks"]}
     assert beside - trusting == {"proxy"}
+
+
+def _trusted(given: dict[str, str], name: str) -> tuple[str, ...]:
+    """Whose X-Forwarded-For a service believes; of the others it takes the last for the client."""
+    return load_settings(compose(given)["services"][name]["environment"]).trusted_proxies
 
 
 def test_the_proxy_knows_every_node_and_asks_whether_it_is_ready() -> None:
