@@ -21,6 +21,12 @@ class Limit(msgspec.Struct, frozen=True):
     name: str
     count: int
     window_seconds: int
+    bytes_each: int | None = None
+    """For what brings a body: it costs one, and one more for each so many bytes."""
+
+    def cost(self, length: int) -> int:
+        """What a body of `length` bytes costs."""
+        return 1 if self.bytes_each is None else 1 + length // self.bytes_each
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -36,16 +42,17 @@ class Taken(msgspec.Struct, frozen=True):
         return -(-self.wait_ms // 1000)
 
 
-# KEYS: one a limit. ARGV: count and window in ms, for each. Gives {0, 0} or {wait in ms, which}.
+# KEYS: one a limit. ARGV: count and window in ms, for each, then the cost. Gives {0, 0} or {wait in ms, which}.
 # A key holds the instant at which its bucket is full again; it goes when that is past.
 SCRIPT = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local cost = tonumber(ARGV[#ARGV])
 local full = {}
 local wait, which = 0, 0
 for i, key in ipairs(KEYS) do
   local count, window = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
-  local at = math.max(tonumber(redis.call('GET', key) or '0'), now) + window / count
+  local at = math.max(tonumber(redis.call('GET', key) or '0'), now) + cost * window / count
   full[i] = at
   if at - now - window > wait then
     wait, which = math.ceil(at - now - window), i
@@ -60,7 +67,7 @@ end
 return {0, 0}
 """
 
-# KEYS and ARGV as above. A bucket is full at its sooner instant again, never before now.
+# KEYS and ARGV as above, without the cost: one. A bucket is full at its sooner instant again, never before now.
 BACK = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -76,13 +83,14 @@ end
 """
 
 
-async def take(redis: Redis, wanted: Sequence[tuple[Limit, str]]) -> Taken:
-    """Take one from each (limit, subject), or, when any of them is empty, from none.
+async def take(redis: Redis, wanted: Sequence[tuple[Limit, str]], cost: int = 1) -> Taken:
+    """Take `cost` from each (limit, subject), or, when any of them has less, from none.
 
-    Subjects are stored as they are: hash what is secret or personal before.
+    What costs more than a limit's count never passes. Subjects are stored as they are: hash what is secret or
+    personal before.
     """
     script = redis.register_script(SCRIPT)
-    wait_ms, which = await script(keys=_keys(wanted), args=_numbers(wanted))
+    wait_ms, which = await script(keys=_keys(wanted), args=[*_numbers(wanted), cost])
     return Taken(int(wait_ms), wanted[int(which) - 1][0] if which else None)
 
 

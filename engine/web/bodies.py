@@ -40,6 +40,14 @@ async def read_body(request: Request, shape: type[T], bytes_max: int = BODY_BYTE
         raise Problem(Kind.BAD_BODY, errors=(located(error),)) from None
 
 
+def announced(request: Request, bytes_max: int) -> int:
+    """How many bytes of body may come at most, before any is read: all there may be where no length is told."""
+    if "transfer-encoding" in request.headers:
+        return bytes_max
+    length = request.headers.get("content-length", "0")
+    return min(int(length[:20]), bytes_max) if length.isdecimal() else 0
+
+
 async def read_bytes(request: Request, bytes_max: int = BODY_BYTES_MAX) -> bytes:
     """The body, refused before it is read where it says that it is too large. Raises Problem."""
     length = request.headers.get("content-length", "0")

@@ -118,7 +118,10 @@ def _limit(one: Operation) -> str:
     if isinstance(one.limit, Unlimited):
         return f"No limit: {one.limit.reason}"
     whom = {"required": "a user", "optional": "a user, or an address that is not signed in", "none": "an address"}
-    return f"At most {one.limit.count} in {one.limit.window_seconds} s for {whom[one.auth]}."
+    said = f"At most {one.limit.count} in {one.limit.window_seconds} s for {whom[one.auth]}."
+    if one.limit.bytes_each is None:
+        return said
+    return f"{said} Each {one.limit.bytes_each} bytes of body count as one more; a body in chunks as the largest."
 
 
 def _security(one: Operation) -> list[dict[str, list[str]]]:

@@ -20,7 +20,7 @@ from engine.identity.tokens import Access
 from engine.live.limits import Limit, network, take
 from engine.telemetry import log
 from engine.web.auth import address_of, check_origin, current_user, optional_user
-from engine.web.bodies import BODY_BYTES_MAX, read_body, read_query
+from engine.web.bodies import BODY_BYTES_MAX, announced, read_body, read_query
 from engine.web.parts import parts_of
 from engine.web.problems import Failure, Kind, Problem
 
@@ -94,20 +94,20 @@ class Operation:
         except (Problem, SignInRefused) as error:
             refused = error
         if isinstance(self.limit, Limit):
-            await _count(request, self.limit, user)
+            await _count(request, self.limit, user, self.limit.cost(announced(request, self.body_bytes_max)))
         if refused is not None:
             raise refused
 
 
-async def _count(request: Request, limit: Limit, user: Access | None) -> None:
-    """Take one from what the user may do, or a stranger's address and its network. Raises Problem TOO_MANY."""
+async def _count(request: Request, limit: Limit, user: Access | None, cost: int) -> None:
+    """Take `cost` from what the user may do, or a stranger's address and its network. Raises Problem TOO_MANY."""
     if user is not None:
         wanted = [(limit, f"user:{user.user}")]
     else:
         address = address_of(request)
         of_network = Limit(f"{limit.name}:network", limit.count * NETWORK_FACTOR, limit.window_seconds)
         wanted = [(limit, address), (of_network, network(address))]
-    taken = await take(parts_of(request).redis, wanted)
+    taken = await take(parts_of(request).redis, wanted, cost)
     if taken.limit is not None:
         log.warning("request_limited", kind=taken.limit.name, user=str(user.user) if user else None)
         raise Problem(Kind.TOO_MANY, retry_seconds=taken.wait_seconds)

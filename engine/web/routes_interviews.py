@@ -27,6 +27,7 @@ from engine.web.bodies import path_id, path_word
 from engine.web.operations import operation, reply
 from engine.web.parts import parts_of
 from engine.web.problems import ErrorAt, Kind, Problem, refused
+from engine.web.socket import BUDGET, BUDGET_BYTES, BUDGET_SECONDS
 from protocol.codec import command_of, decode_event, event_type
 from protocol.codes import Refuse
 from protocol.events import DraftSaved
@@ -40,7 +41,8 @@ KEY = re.compile(f"[!-~]{{1,{KEY_CHARS_MAX}}}")
 STARTS = Limit("interviews:start", 30, 3_600)
 TICKETS = Limit("interviews:ticket", 60, 60)
 """A client gets a ticket for each attempt to connect; a storm of reconnects backs off far below this."""
-COMMANDS = Limit("interviews:command", 60, 10)
+COMMANDS = Limit("interviews:command", BUDGET, round(BUDGET_SECONDS), bytes_each=BUDGET_BYTES)
+"""As a socket has it, by the bytes too."""
 WRITERS = Limit("interviews:writer", 30, 60)
 
 REFUSED = tuple(refuse for refuse in Refuse if refuse not in (Refuse.HELLO_TWICE, Refuse.RATE_LIMITED))

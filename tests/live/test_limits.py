@@ -62,6 +62,13 @@ async def test_who_is_refused_by_one_limit_loses_nothing_of_the_others(redis: Re
     assert [(await take(redis, [(SLOW, "ada")])).limit for _ in range(3)] == [None, None, SLOW]
 
 
+async def test_what_costs_more_takes_more_or_nothing(redis: Redis) -> None:
+    assert (await take(redis, [(SLOW, "ada")], cost=2)).limit is None
+    refused = await take(redis, [(SLOW, "ada")], cost=2)
+    assert (refused.limit, refused.wait_seconds) in {(SLOW, 1_199), (SLOW, 1_200)}
+    assert [(await take(redis, [(SLOW, "ada")])).limit for _ in range(2)] == [None, SLOW]
+
+
 async def test_what_is_given_back_may_be_taken_again(redis: Redis) -> None:
     for _ in range(2):
         for _ in range(3):

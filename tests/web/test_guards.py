@@ -17,6 +17,7 @@ from engine.embedded import Embedded
 from engine.web.bodies import BODY_BYTES_MAX
 from engine.web.operations import USUAL_SECONDS, Unlimited
 from engine.web.problems import PROBLEM_JSON
+from engine.web.socket import BUDGET, BUDGET_BYTES
 from engine.wiring import all_operations, build_app
 from protocol.words import FRAME_BYTES_MAX
 from tests.loopback import http_client
@@ -225,6 +226,27 @@ async def test_10_what_is_refused_may_be_done_when_it_says(node: Node, stranger:
     refused = await stranger.get("/v1/questions/lru-cache-ttl")
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) in (30, 31)
+
+
+@pytest.mark.parametrize(("pieces", "chunked", "passing"), [(32, False, 1), (5, False, 10), (0, True, 1)])
+async def test_10_commands_are_counted_by_their_bytes_as_on_the_socket(
+    node: Node, person: Person, pieces: int, chunked: bool, passing: int
+) -> None:
+    await forget_limits(node)
+    body, url = b" " * (pieces * BUDGET_BYTES), f"/v1/interviews/{SAMPLES['id']}/commands"
+    assert passing == BUDGET // (1 + (FRAME_BYTES_MAX if chunked else len(body)) // BUDGET_BYTES)
+
+    async def in_chunks() -> AsyncIterator[bytes]:
+        yield b" "
+
+    answers = [
+        await person.http.post(
+            url, content=in_chunks() if chunked else body, headers={"content-type": "application/json"}
+        )
+        for _ in range(passing + 1)
+    ]
+    assert [answer.status_code for answer in answers] == [400] * passing + [429]
+    await forget_limits(node)
 
 
 BAD_BODIES: list[tuple[str, dict[str, Any], int, str]] = [
