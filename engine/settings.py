@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -216,3 +217,21 @@ def _check_production(settings: Settings) -> None:
     for field in ("database_url", "redis_url", "public_url"):
         if not getattr(settings, field):
             raise SettingsError(f"{_variable(field)}: production needs it")
+    _check_nothing_in_the_clear(settings)
+
+
+def _check_nothing_in_the_clear(settings: Settings) -> None:
+    if not _is_private(settings.public_url):
+        raise SettingsError("ENGINE_PUBLIC_URL: must be https://..., but for a host that is this machine")
+    password = settings.smtp_user or settings.smtp_password
+    if password and settings.smtp_tls == "none" and settings.smtp_host not in LOCAL:
+        raise SettingsError("ENGINE_SMTP_TLS: none would show the password to the network; use starttls or tls")
+
+
+def _is_private(url: str) -> bool:
+    """Whether nobody on the way sees what is sent to it: tokens, codes, cookies."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOCAL))

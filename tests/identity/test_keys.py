@@ -109,6 +109,28 @@ def test_53_keys_of_google_come_by_https_in_production() -> None:
         load_settings({**PRODUCTION, "ENGINE_GOOGLE_CLIENT_ID": "x", "ENGINE_GOOGLE_JWKS_URL": "http://keys.example"})
 
 
+SHOWN: dict[str, tuple[str, dict[str, str]]] = {
+    "57 pages without TLS": ("PUBLIC_URL", {"ENGINE_PUBLIC_URL": "http://interviews.example.org"}),
+    "57 a name like this machine's": ("PUBLIC_URL", {"ENGINE_PUBLIC_URL": "http://localhost.example.org"}),
+    "57 no scheme": ("PUBLIC_URL", {"ENGINE_PUBLIC_URL": "interviews.example.org"}),
+    "57 no URL": ("PUBLIC_URL", {"ENGINE_PUBLIC_URL": "https://[interviews"}),
+    "a user of SMTP without TLS": ("SMTP_TLS", {"ENGINE_SMTP_TLS": "none", "ENGINE_SMTP_USER": "u"}),
+    "its password": ("SMTP_TLS", {"ENGINE_SMTP_TLS": "none", "ENGINE_SMTP_PASSWORD": "p"}),
+}
+
+
+@pytest.mark.parametrize(("variable", "changes"), SHOWN.values(), ids=SHOWN)
+def test_production_sends_no_secret_in_the_clear(variable: str, changes: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=f"^ENGINE_{variable}: "):
+        load_settings({**PRODUCTION, **changes})
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1:8080", "[::1]:8080"])
+def test_production_may_be_tried_on_this_machine(host: str) -> None:
+    url = f"http://{host}"
+    assert load_settings({**PRODUCTION, "ENGINE_PUBLIC_URL": url, "ENGINE_SMTP_TLS": "none"}).public_url == url
+
+
 def test_development_makes_one_secret_however_many_start_at_once(tmp_path: Path) -> None:
     settings = load_settings({}, data_dir=tmp_path / "data")
     with ThreadPoolExecutor(8) as pool:
