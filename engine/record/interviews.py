@@ -68,26 +68,35 @@ ON CONFLICT (user_id, question_id) WHERE phase <> 'submitted' DO NOTHING
 RETURNING id
 """
 
+ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended($1::uuid || ':' || $2::text, 0))"
+
 OF_ANOTHER = """
 SELECT EXISTS (SELECT FROM interview_sessions i JOIN questions q ON q.id = i.question_id
                WHERE i.user_id = $1 AND i.idempotency_key = $2 AND q.slug <> $3)
 """
 
 ACTIVE = """WHERE i.user_id = $1 AND q.slug = $2 AND (i.phase <> 'submitted' OR i.idempotency_key = $3)
-ORDER BY i.phase = 'submitted', i.started_at DESC LIMIT 1"""
+ORDER BY (i.idempotency_key = $3) DESC NULLS LAST, i.phase = 'submitted', i.started_at DESC LIMIT 1"""
+
+REMEMBER = "UPDATE interview_sessions SET idempotency_key = $2 WHERE id = $1 AND idempotency_key IS NULL"
 
 
 async def start(engine: AsyncEngine, user: UUID, slug: str, now: int, key: str | None = None) -> tuple[Row, bool]:
     """Start an interview at `now` (ms), or give back the user's active one of this question; True: it is new.
 
-    The same idempotency key gives back the same interview, active or not. Raises NotStartable, KeyReused.
+    The idempotency key that started an interview gives it back, active or not; so does the first key that an
+    interview started without one was given back to. Raises NotStartable, KeyReused.
     """
     async with driver(engine) as connection, connection.transaction():
-        if key is not None and await connection.fetchval(OF_ANOTHER, user, key, slug):
-            raise KeyReused
+        if key is not None:
+            await connection.execute(ONE_AT_A_TIME, user, key)
+            if await connection.fetchval(OF_ANOTHER, user, key, slug):
+                raise KeyReused
         for _ in range(START_TRIES_MAX):
             found = await connection.fetchrow(READ + ACTIVE, user, slug, key)
             if found is not None:
+                if key is not None:
+                    await connection.execute(REMEMBER, found["id"], key)
                 return Row(**found), False
             id = await connection.fetchval(START, uuid4(), user, slug, at(now), key)
             if id is not None:

@@ -142,7 +142,8 @@ async def start_interview(request: Request) -> Response:
     """Start an interview; clarifying begins now.
 
     One interview is active per user and question: starting again gives back the active one, with 200. The header
-    `Idempotency-Key` makes a repeated request give back the same interview even after its end.
+    `Idempotency-Key` makes a repeated request give back the interview it started even after its end. An interview
+    has one key, the first that comes: another that was given an active one back may start anew after its end.
     """
     parts, user = parts_of(request), await current_user(request)
     slug, key = path_word(request, "slug"), request.headers.get("idempotency-key")

@@ -99,6 +99,42 @@ async def test_a_request_that_is_sent_again_starts_nothing_new(engine: AsyncEngi
     assert new and second.id != first.id
 
 
+async def test_61_a_key_gives_back_what_it_started_though_another_is_active_by_now(
+    engine: AsyncEngine, user: UUID
+) -> None:
+    first, _ = await interviews.start(engine, user, PACK.id, NOW, "key-1")
+    await submitted(engine, first.id)
+    second, _ = await interviews.start(engine, user, PACK.id, NOW + 1, "key-2")
+    for key, id in (("key-1", first.id), ("key-2", second.id), (None, second.id), ("key-3", second.id)):
+        again, new = await interviews.start(engine, user, PACK.id, NOW + 2, key)
+        assert (again.id, new) == (id, False), key
+
+
+async def test_61_an_interview_without_a_key_takes_the_first_that_it_is_given_back_to(
+    engine: AsyncEngine, user: UUID
+) -> None:
+    first, _ = await interviews.start(engine, user, PACK.id, NOW)
+    for key in ("key-1", "key-2"):
+        assert await interviews.start(engine, user, PACK.id, NOW + 1, key) == (first, False)
+    await submitted(engine, first.id)
+    again, new = await interviews.start(engine, user, PACK.id, NOW + 2, "key-1")
+    assert (again.id, new) == (first.id, False)
+    with pytest.raises(KeyReused):
+        await interviews.start(engine, user, "another", NOW + 2, "key-1")
+    second, new = await interviews.start(engine, user, PACK.id, NOW + 2, "key-2")
+    assert new and second.id != first.id
+
+
+async def test_61_a_key_for_two_questions_at_once_starts_one(engine: AsyncEngine, user: UUID) -> None:
+    users = [user, *[await new_user(engine) for _ in range(3)]]
+    slugs = (PACK.id, "another")
+    ends = await asyncio.gather(
+        *(interviews.start(engine, one, slug, NOW, "key-1") for one in users for slug in slugs), return_exceptions=True
+    )
+    assert sum(isinstance(end, KeyReused) for end in ends) == 4, ends
+    assert [len(await interviews.history(engine, one, 10)) for one in users] == [1] * 4
+
+
 async def test_61_a_key_that_started_another_question_starts_nothing(engine: AsyncEngine, user: UUID) -> None:
     await interviews.start(engine, user, PACK.id, NOW, "key-1")
     with pytest.raises(KeyReused):
