@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import ipaddress
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hmac import compare_digest
@@ -26,6 +27,8 @@ from engine.web.parts import Parts, parts_of
 from engine.web.problems import Kind, Problem
 
 READY_SECONDS = 2.0
+GOOD_SECONDS = 1.0
+"""A probe's result serves whoever asks within this time of its start: anybody may ask, as often as they like."""
 NO_STORE = {"cache-control": "no-store"}
 
 
@@ -45,18 +48,46 @@ async def health(request: Request) -> Health:
 @operation("GET", "/readyz", out=Health, auth="none", limit=ASKED_BY_MACHINES, tag="operations")
 async def readiness(request: Request) -> Health:
     """This node takes work: its services answer, and it does not drain."""
-    parts = parts_of(request)
-    if not parts.accepting():
+    if not parts_of(request).accepting():
         raise Problem(Kind.UNAVAILABLE, "This node is starting or draining.", retry_seconds=1)
-    try:
-        async with asyncio.timeout(READY_SECONDS):
-            async with asyncio.TaskGroup() as services:
-                services.create_task(_postgres(parts))
-                services.create_task(_redis(parts))
-    except Exception as error:
-        log.warning("not_ready", exc_info=error)
-        raise Problem(Kind.UNAVAILABLE, "Postgres or Redis does not answer.", retry_seconds=1) from None
+    if not await _probe_of(request).ready():
+        raise Problem(Kind.UNAVAILABLE, "Postgres or Redis does not answer.", retry_seconds=1)
     return Health(status="ready")
+
+
+class Probe:
+    """Asks the services of one node, once for all who want to know at a time."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts, self._started_at = parts, 0.0
+        self._asking: asyncio.Task[bool] | None = None
+
+    async def ready(self) -> bool:
+        """Whether the services answered when they were last asked, `GOOD_SECONDS` ago at most or now."""
+        asking, now = self._asking, time.monotonic()
+        if asking is None or (asking.done() and now - self._started_at >= GOOD_SECONDS):
+            asking = self._asking = asyncio.create_task(self._ask())
+            self._started_at = now
+        return await asyncio.shield(asking)  # one who goes away takes nobody's answer along
+
+    async def _ask(self) -> bool:
+        try:
+            async with asyncio.timeout(READY_SECONDS), asyncio.TaskGroup() as services:
+                services.create_task(_postgres(self._parts))
+                services.create_task(_redis(self._parts))
+        except Exception as error:
+            log.warning("not_ready", exc_info=error)
+            return False
+        return True
+
+
+def _probe_of(request: Request) -> Probe:
+    """The probe of the application that this request came to."""
+    state = request.app.state
+    if not hasattr(state, "probe"):
+        state.probe = Probe(parts_of(request))
+    probe: Probe = state.probe
+    return probe
 
 
 async def _postgres(parts: Parts) -> None:

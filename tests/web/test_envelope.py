@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
 from itertools import groupby
@@ -10,6 +11,7 @@ from typing import Literal
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,6 +23,7 @@ from engine.web import routes_ops, routes_questions
 from engine.web.app import create_app
 from engine.web.operations import operation
 from engine.web.parts import Parts
+from tests.until import until
 from tests.web.conftest import Browser, app_of, with_settings
 
 
@@ -84,6 +87,22 @@ async def test_ready_says_no_while_a_service_is_away_or_the_node_drains(browser:
         assert (await http.get("/healthz")).status_code == 200
         accepting["now"] = True
         assert (await http.get("/readyz")).status_code == 200
+
+
+async def test_10_however_many_ask_whether_a_node_is_ready_its_services_are_asked_once(
+    browser: Browser, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[object] = []
+    sa.event.listen(parts.engine.sync_engine, "checkout", lambda *args: taken.append(args))
+    gone = asyncio.create_task(browser.call("GET", "/readyz"))
+    asking = [asyncio.create_task(browser.call("GET", "/readyz")) for _ in range(20)]
+    await until(lambda: bool(taken))
+    gone.cancel()  # the first to ask did not wait for the answer
+    assert {(await one).status_code for one in asking} == {200}
+    assert len(taken) == 1
+    monkeypatch.setattr(routes_ops, "GOOD_SECONDS", 0.0)
+    assert (await browser.call("GET", "/readyz")).status_code == 200
+    assert len(taken) == 2
 
 
 async def test_a_service_that_is_away_is_a_503_that_says_when_to_come_back(parts: Parts) -> None:
