@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from starlette.requests import HTTPConnection, Request
 
 from engine.identity.logins import Client
 from engine.identity.tokens import Access
 from engine.telemetry import log
+from engine.web import cookies
 from engine.web.parts import parts_of
 from engine.web.problems import Kind, Problem
 
@@ -29,6 +32,12 @@ async def optional_user(request: Request) -> Access | None:
         request.state.access = None if token is None else await parts_of(request).logins.who(token)
     access: Access | None = request.state.access
     return access
+
+
+def login_shown(request: Request) -> UUID | None:
+    """The login whose refresh cookie this is, good or used; None for one that was made up. It lets nobody in."""
+    token = cookies.refresh_of(request)
+    return parts_of(request).logins.login_of(token) if token else None
 
 
 def _bearer(request: Request) -> str | None:

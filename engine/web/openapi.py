@@ -119,6 +119,8 @@ def _limit(one: Operation) -> str:
         return f"No limit: {one.limit.reason}"
     whom = {"required": "a user", "optional": "a user, or an address that is not signed in", "none": "an address"}
     said = f"At most {one.limit.count} in {one.limit.window_seconds} s for {whom[one.auth]}."
+    if cookies.REFRESH in one.reads_cookies:
+        said += " A login whose cookie is shown is counted by itself."
     if one.limit.bytes_each is None:
         return said
     return f"{said} Each {one.limit.bytes_each} bytes of body count as one more; a body in chunks as the largest."

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
+from uuid import UUID
 
 import msgspec
 from starlette.requests import Request
@@ -19,7 +20,8 @@ from engine.identity.refused import SignInRefused
 from engine.identity.tokens import Access
 from engine.live.limits import Limit, network, take
 from engine.telemetry import log
-from engine.web.auth import address_of, check_origin, current_user, optional_user
+from engine.web import cookies
+from engine.web.auth import address_of, check_origin, current_user, login_shown, optional_user
 from engine.web.bodies import BODY_BYTES_MAX, announced, read_body, read_query
 from engine.web.parts import parts_of
 from engine.web.problems import Failure, Kind, Problem
@@ -94,15 +96,22 @@ class Operation:
         except (Problem, SignInRefused) as error:
             refused = error
         if isinstance(self.limit, Limit):
-            await _count(request, self.limit, user, self.limit.cost(announced(request, self.body_bytes_max)))
+            login = login_shown(request) if cookies.REFRESH in self.reads_cookies else None
+            cost = self.limit.cost(announced(request, self.body_bytes_max))
+            await _count(request, self.limit, user, login, cost)
         if refused is not None:
             raise refused
 
 
-async def _count(request: Request, limit: Limit, user: Access | None, cost: int) -> None:
-    """Take `cost` from what the user may do, or a stranger's address and its network. Raises Problem TOO_MANY."""
+async def _count(request: Request, limit: Limit, user: Access | None, login: UUID | None, cost: int) -> None:
+    """Take `cost` from what the user may do, or their login, or a stranger's address and its network.
+
+    Raises Problem TOO_MANY. Who shows a login's cookie is no stranger: no neighbour can use up what is theirs.
+    """
     if user is not None:
         wanted = [(limit, f"user:{user.user}")]
+    elif login is not None:
+        wanted = [(limit, f"login:{login}")]
     else:
         address = address_of(request)
         of_network = Limit(f"{limit.name}:network", limit.count * NETWORK_FACTOR, limit.window_seconds)

@@ -18,13 +18,15 @@ from engine.live.limits import Limit
 from engine.record.accounts import User
 from engine.settings import Settings
 from engine.web import cookies
-from engine.web.auth import check_cookie_may_count, client_of, optional_user
+from engine.web.auth import check_cookie_may_count, client_of, login_shown, optional_user
 from engine.web.operations import Operation, operation, reply
 from engine.web.parts import parts_of
 from engine.web.problems import Kind, Problem
 
 REFRESHES = Limit("refresh", 240, 600)
-"""Per address. A tab refreshes every 15 minutes; an office has many tabs."""
+"""Per login, where its cookie is shown; else per address. A tab refreshes every 15 minutes; a browser has many tabs."""
+GOOGLE_SIGN_INS = Limit("google", 240, 600)
+"""Per address: an office comes in at nine."""
 METHODS_SHOWN = Limit("methods", 240, 600)
 
 CODE_SHAPE = rf"^[ -]*([0-9][ -]*){{{CODE_DIGITS}}}$"
@@ -136,7 +138,7 @@ async def sign_in_methods(request: Request) -> Response:
 
 
 @operation(
-    "POST", "/v1/auth/google", body=GoogleToken, out=SignedIn, auth="none", limit=REFRESHES,
+    "POST", "/v1/auth/google", body=GoogleToken, out=SignedIn, auth="none", limit=GOOGLE_SIGN_INS,
     errors=(Kind.GOOGLE_REFUSED, Kind.PROOF_NEEDED),
     reads_cookies=(cookies.BROWSER,), sets_cookies=(cookies.REFRESH,),
 )  # fmt: skip
@@ -200,10 +202,9 @@ def _refresh_token(request: Request, in_body: str | None) -> tuple[str | None, R
 
 async def _end_login_of_before(request: Request) -> None:
     """A browser that signs in again keeps one login: its new cookie takes the place of the old (ASVS 5, 7.2.4)."""
-    logins, before = parts_of(request).logins, cookies.refresh_of(request)
-    login = logins.login_of(before) if before else None
+    login = login_shown(request)
     if login is not None:
-        await logins.log_out(None, login, everywhere=False)
+        await parts_of(request).logins.log_out(None, login, everywhere=False)
 
 
 def _signed_in(request: Request, tokens: Tokens, refresh_in: RefreshIn) -> Response:

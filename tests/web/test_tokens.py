@@ -3,6 +3,8 @@ test_sockets.py."""
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import httpx2
 import msgspec
 import pytest
@@ -18,6 +20,9 @@ from tests.identity.test_tokens import BAD, LOGIN, NOW, USER, claims, signed
 from tests.web.conftest import Browser, NewBrowser, app_of, open_parts, with_settings
 
 OLD, NEW = "a secret of the tests, long enough to pass", "another secret of the tests, and as long"
+
+FAR_MS = 10**15
+"""A bucket that is full again long after the test."""
 
 
 # --- 52 and 53: access tokens, and the secret behind them ------------------------------------------------------
@@ -152,6 +157,31 @@ async def test_54_a_made_up_refresh_token_ends_nothing(browser: Browser) -> None
     forged = token[:-4] + ("AAAA" if not token.endswith("AAAA") else "BBBB")
     assert (await browser.call("POST", "/v1/auth/refresh", {"refresh_token": forged})).status_code == 401
     assert (await browser.call("POST", "/v1/auth/refresh", {"refresh_token": token})).status_code == 200
+
+
+async def test_39_a_neighbour_who_refreshes_too_often_locks_no_login_out(
+    browser: Browser, new_browser: NewBrowser
+) -> None:
+    await browser.sign_in()
+    redis, neighbour = browser.parts.redis, new_browser()
+    login = login_in(browser)
+    refused = (await neighbour.call("POST", "/v1/auth/refresh")).status_code
+    of_strangers = [key async for key in redis.scan_iter("{limits}:refresh:*")]
+    assert (refused, len(of_strangers)) == (401, 2)  # the address and its network
+    for key in of_strangers:
+        await redis.set(key, FAR_MS)
+    neighbour.http.cookies.set("refresh", "A" * 86)  # made up: a stranger's all the same
+    assert (await neighbour.call("POST", "/v1/auth/refresh")).status_code == 429
+    assert (await browser.call("POST", "/v1/auth/refresh")).status_code == 200
+    await redis.set(f"{{limits}}:refresh:login:{login}", FAR_MS)
+    assert (await browser.call("POST", "/v1/auth/refresh")).status_code == 429
+
+
+def login_in(browser: Browser) -> UUID:
+    """The login of a browser's cookie."""
+    login = browser.parts.logins.login_of(browser.http.cookies["refresh"])
+    assert login is not None
+    return login
 
 
 async def test_56_logging_out_here_leaves_other_devices(browser: Browser, new_browser: NewBrowser) -> None:
