@@ -21,7 +21,7 @@ from engine.identity.mailer import MailRoom, MailRoomFull, code_mail
 from engine.identity.refused import Reason, SignInRefused
 from engine.live.limits import Limit, give_back, network, take
 from engine.record import accounts, challenges
-from engine.record.accounts import Address, User
+from engine.record.accounts import Address, Linked, User
 from engine.record.challenges import Challenge, Dead, Passed, Wrong
 from engine.settings import Settings
 from engine.telemetry import log
@@ -190,13 +190,14 @@ class SignIn:
     async def _link(self, connection: AsyncConnection, user: User, subject: str) -> bool:
         """Make a Google account, just proved with the address, a way in; False when either has another.
 
-        Who could open the account before may have been somebody else (ASVS 5, 7.4.3): every login of it ends.
+        Who could open the account before may have been somebody else (ASVS 5, 7.4.3): every login of it ends. Of two
+        first sign-ins at once the second finds it linked, and does not end the first's.
         """
         linked = await accounts.link_google(connection, user.id, subject)
-        if linked:
+        if linked is Linked.NOW:
             log.info("google_linked", user=user.id)
             await self._logins.end_all(connection, user.id, "google_linked")
-        return linked
+        return linked is not Linked.REFUSED
 
     def _address(self, email: str) -> Address:
         try:

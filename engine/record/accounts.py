@@ -6,6 +6,7 @@ Functions take the connection, so that a flow is one transaction; `now` is an ar
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -99,15 +100,27 @@ async def user_by_address(connection: AsyncConnection, address: Address, now: da
     return user
 
 
-async def link_google(connection: AsyncConnection, user_id: UUID, subject: str) -> bool:
-    """Make this Google account a way in to this user; False when either belongs to another already."""
-    free = sa.or_(users.c.google_sub.is_(None), users.c.google_sub == subject)
-    link = sa.update(users).where(users.c.id == user_id, free).values(google_sub=subject)
+class Linked(Enum):
+    """What became of a link between a Google account and a user."""
+
+    NOW = "now"
+    BEFORE = "before"
+    """By whoever came first; it may have been an instant ago."""
+    REFUSED = "refused"
+    """Either of them belongs to another already."""
+
+
+async def link_google(connection: AsyncConnection, user_id: UUID, subject: str) -> Linked:
+    """Make this Google account a way in to this user."""
+    link = sa.update(users).where(users.c.id == user_id, users.c.google_sub.is_(None)).values(google_sub=subject)
     try:
         async with connection.begin_nested():  # somebody else's link may be on its way
-            return (await connection.execute(link)).rowcount == 1
+            if (await connection.execute(link)).rowcount == 1:
+                return Linked.NOW
     except IntegrityError:
-        return False
+        return Linked.REFUSED
+    theirs = await user_by_google(connection, subject)
+    return Linked.BEFORE if theirs is not None and theirs.id == user_id else Linked.REFUSED
 
 
 async def fill_profile(connection: AsyncConnection, user_id: UUID, name: str, avatar_url: str | None) -> User | None:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.record import accounts
-from engine.record.accounts import Address, NewLogin, Rotation, User
+from engine.record.accounts import Address, Linked, NewLogin, Rotation, User
 
 ADA = Address("Ada@example.com", "ada@example.com")
 
@@ -58,10 +58,24 @@ async def test_a_google_account_belongs_to_one_user(engine: AsyncEngine, now: da
     user = await make_user(engine, now)
     async with engine.begin() as connection:
         assert await accounts.user_by_google(connection, "g-1") is None
-        assert await accounts.link_google(connection, user.id, "g-1")
-        assert await accounts.link_google(connection, user.id, "g-1")
-        assert not await accounts.link_google(connection, user.id, "g-2")
+        assert await accounts.link_google(connection, user.id, "g-1") is Linked.NOW
+        assert await accounts.link_google(connection, user.id, "g-1") is Linked.BEFORE
+        assert await accounts.link_google(connection, user.id, "g-2") is Linked.REFUSED
         assert await accounts.user_by_google(connection, "g-1") == user
+    other = await make_user(engine, now, Address("eve@example.com", "eve@example.com"))
+    async with engine.begin() as connection:
+        assert await accounts.link_google(connection, other.id, "g-1") is Linked.REFUSED
+
+
+async def test_of_many_links_at_once_one_is_the_first(engine: AsyncEngine, now: datetime) -> None:
+    user = await make_user(engine, now)
+
+    async def link() -> Linked:
+        async with engine.begin() as connection:
+            return await accounts.link_google(connection, user.id, "g-1")
+
+    linked = await asyncio.gather(*(link() for _ in range(4)))
+    assert (linked.count(Linked.NOW), linked.count(Linked.BEFORE)) == (1, 3)
 
 
 async def test_a_profile_changes_where_it_is_told_to(engine: AsyncEngine, now: datetime) -> None:

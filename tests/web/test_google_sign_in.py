@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -184,6 +185,14 @@ async def test_49_linking_google_ends_the_logins_of_before(people: People, email
     _, again = await earlier.with_google(email=email)  # and once linked, a sign-in ends nobody's login
     assert (await owner.call("GET", "/v1/me")).status_code == 200
     assert again["user"]["id"] == now["user"]["id"]
+
+
+async def test_49_of_two_first_sign_ins_at_once_both_stay(people: People) -> None:
+    answers = await asyncio.gather(*(one.with_google() for one in people))
+    for one, (status, signed_in) in zip(people, answers, strict=True):
+        assert status == 200
+        one.use(signed_in["access_token"])
+        assert (await one.call("GET", "/v1/me")).status_code == 200
 
 
 async def test_49_asking_for_a_code_makes_no_account(people: People, parts: Parts) -> None:
