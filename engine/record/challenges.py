@@ -16,7 +16,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engine.record.accounts import Address
+from engine.record.accounts import Address, Why
 from engine.record.tables import email_otps, user_auth_sessions, users
 
 TRIES_PER_CODE = 5
@@ -27,6 +27,8 @@ A failure counts until a day after its code has ended, and so for at least a day
 """
 DAY = timedelta(days=1)
 FORGOTTEN_AT_ONCE = 20
+DOUBTED: tuple[Why, ...] = ("reused", "google_linked")
+"""Logins that may have been somebody else's: of their browsers none is known by them."""
 
 
 class Challenge(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,14 +74,18 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def knows(connection: AsyncConnection, email_key: str, browser_hash: bytes) -> bool:
-    """Whether this browser has signed in to this address before."""
+    """Whether this browser has signed in to this address before, and may have been its owner's.
+
+    It may not where a refresh token was used twice, or where the owner proved themselves by Google afterwards.
+    """
+    doubted = sa.func.coalesce(user_auth_sessions.c.revoked_why, "").in_(DOUBTED)
     before = (
         sa.select(user_auth_sessions.c.id)
         .join(users, users.c.id == user_auth_sessions.c.user_id)
         .where(
             users.c.email_key == email_key,
             user_auth_sessions.c.browser_hash == browser_hash,
-            user_auth_sessions.c.revoked_why.is_distinct_from("reused"),
+            sa.not_(doubted),
         )
     )
     return bool((await connection.execute(sa.select(before.exists()))).scalar_one())

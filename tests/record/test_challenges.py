@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.record import accounts, challenges
-from engine.record.accounts import Address, NewLogin
+from engine.record.accounts import Address, NewLogin, Why
 from engine.record.challenges import Challenge, Dead, Passed, Tried, Wrong
 from tests.until import until
 
@@ -152,6 +152,27 @@ async def test_39_a_strangers_failures_do_not_lock_the_owner_out(engine: AsyncEn
     id, sent = await ask(engine, now, known=True)
     assert sent
     assert await attempt(engine, id, RIGHT, now) == Passed(ADA)
+
+
+KNOWN: dict[str, tuple[Why | None, bool]] = {
+    "39 a login that stands": (None, True),
+    "39 logged out": ("logged_out", True),
+    "39 logged out everywhere": ("logged_out_everywhere", True),
+    "54 a token was used twice": ("reused", False),
+    "49 the owner came by Google": ("google_linked", False),
+}
+
+
+@pytest.mark.parametrize(("why", "known"), KNOWN.values(), ids=KNOWN)
+async def test_browsers_are_known_by_logins_that_may_have_been_the_owners(
+    engine: AsyncEngine, now: datetime, why: Why | None, known: bool
+) -> None:
+    await sign_in(engine, now, HERE)
+    async with engine.begin() as connection:
+        user = await accounts.user_by_address(connection, ADA, now)
+        if why is not None:
+            await accounts.revoke_all(connection, user.id, why, now)
+        assert await challenges.knows(connection, ADA.key, HERE) is known
 
 
 async def test_old_challenges_are_forgotten(engine: AsyncEngine, now: datetime) -> None:
