@@ -29,6 +29,14 @@ class Deleted(msgspec.Struct, frozen=True, kw_only=True):
 # Rows are taken in the order in which others take them: a sign-in its code, then the user; the recorder an interview,
 # then its runs; a worker a run, then (shared, for its foreign keys) the interview.
 FORGET_CODES = "DELETE FROM email_otps WHERE email_key = (SELECT email_key FROM users WHERE id = :user)"
+# Codes asked for since. One that is being tried is passed over, for who tries it waits for the user: it has a new
+# account then.
+FORGET_LATE_CODES = """
+DELETE FROM email_otps WHERE id IN (
+  SELECT o.id FROM email_otps o JOIN users u ON u.email_key = o.email_key WHERE u.id = :user
+  FOR UPDATE OF o SKIP LOCKED
+)
+"""
 TAKE_USER = "SELECT email FROM users WHERE id = :user FOR UPDATE"
 TAKE_INTERVIEWS = "SELECT id FROM interview_sessions WHERE user_id = :user ORDER BY id FOR NO KEY UPDATE"
 TAKE_RUNS = """
@@ -78,5 +86,6 @@ async def delete_user(connection: AsyncConnection, user: UUID) -> Deleted | None
     await run(KEEP_RESULTS)
     for i in range(0, len(interviews), AT_ONCE):
         await run(FORGET_INTERVIEWS, ids=list(interviews[i : i + AT_ONCE]))
+    await run(FORGET_LATE_CODES)
     await run(FORGET_USER)
     return Deleted(email=email, logins=logins, interviews=interviews)

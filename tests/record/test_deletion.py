@@ -22,6 +22,7 @@ from engine.record.catalog import Catalog, load_packs
 from engine.record.challenges import Challenge
 from engine.record.tables import (
     clarification_logs,
+    email_otps,
     evaluation_runs,
     evaluations,
     interview_events,
@@ -36,6 +37,7 @@ from engine.settings import Settings
 from protocol.words import FIELDS
 from tests.core.shipped import playable
 from tests.planted import places
+from tests.until import until
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 PACKS = [msgspec.structs.replace(playable()[0], id=slug) for slug in ("alpha", "beta")]
@@ -196,6 +198,26 @@ async def test_77_the_acceptance_rate_is_the_same_before_and_after(
 
 async def rates(bank: Catalog) -> dict[str, float | None]:
     return {item.slug: item.acceptance_rate for item in (await bank.page(Browse(), None)).items}
+
+
+async def test_77_a_code_asked_for_while_one_leaves_goes_too(engine: AsyncEngine) -> None:
+    user = await someone(engine, "ada")
+    async with engine.begin() as other:
+        await other.execute(sa.text(deletion.TAKE_USER), {"user": user})
+        leaving = asyncio.create_task(leave(engine, user))
+        await until(lambda: waits(engine, leaving))  # its codes are gone already
+        code = Challenge(id=uuid4(), email="ada@example.com", email_key="ada@example.com", code_hash=b"late",
+                         browser_hash=b"late", browser_known=False, expires_at=NOW)  # fmt: skip
+        await challenges.open_challenge(other, code, NOW)
+    assert await leaving is not None
+    assert not await rows(engine, email_otps)
+
+
+async def waits(engine: AsyncEngine, task: asyncio.Task[Any]) -> bool:
+    """Whether somebody waits for a row or a lock of another's, in this test's database."""
+    waiting = sa.text("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+    async with engine.connect() as connection:
+        return task.done() or bool((await connection.execute(waiting)).first())
 
 
 async def test_77_leaving_while_one_signs_in_again_is_no_deadlock(engine: AsyncEngine, bank: Catalog) -> None:
