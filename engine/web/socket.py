@@ -354,7 +354,7 @@ class Socket:
         """A ping when either side has been silent; any frame of the client's counts as an answer."""
         settings = self._sockets.settings
         while True:
-            self._check_login()
+            await self._check_login()
             every = settings.heartbeat_seconds * random.uniform(0.9, 1.1)
             idle = time.monotonic() - min(self._heard_at, self._sent_at)
             if idle < every:
@@ -367,12 +367,13 @@ class Socket:
             if self._heard_at < asked_at:
                 raise Closing(Close.NO_PONG)
 
-    def _check_login(self) -> None:
+    async def _check_login(self) -> None:
         left_ms = self._ticket.expires_at - time.time_ns() // 1_000_000
         if left_ms <= 0:
             raise Closing(Close.TICKET_EXPIRED)
         if left_ms <= AUTH_NOTICE_MS:
             self.tell(m.AuthExpiring(d=m.AuthExpiringBody(in_ms=left_ms)))
+        await self._sockets.end_if_over(self)  # a subscription that is silently dead tells of no end
 
     async def _close(self, closing: Closing) -> None:
         self._sockets.metrics.sockets_closed.labels(str(closing.code)).inc()

@@ -60,7 +60,7 @@ class Sockets:
             await self.end_if_over(socket)
 
     async def end_if_over(self, socket: Socket) -> None:
-        """Close a socket whose login was ended before the socket was known here by that login."""
+        """Close a socket whose login was ended, whether or not this node heard of it."""
         if await logins.ended(self.redis, UUID(socket.login)):
             socket.end(Close.FORBIDDEN, "signed out")
 

@@ -248,6 +248,14 @@ async def test_56_a_node_that_did_not_hear_of_it_closes_the_sockets_when_it_hear
     assert (await socket.end()).code == FORBIDDEN
 
 
+async def test_56_a_node_that_never_hears_of_it_closes_the_socket_at_a_heartbeat_however_busy(beating: Node) -> None:
+    person, interview = await sitting(beating)
+    socket = await person.join(interview)
+    await beating.parts.redis.set(f"login:{person.access.login}:ended", b"1", ex=900)  # and nobody was told
+    async with asyncio.timeout(10 * BEAT_SECONDS):
+        assert (await busy(socket)).code == FORBIDDEN
+
+
 async def test_56_a_socket_that_comes_in_while_its_login_ends_is_closed(node: Node) -> None:
     person, interview = await sitting(node)
     socket = await person.open(interview)
