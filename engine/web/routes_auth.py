@@ -7,6 +7,8 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Meta
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,6 +19,7 @@ from engine.identity.sign_in import CodeSent
 from engine.live.limits import Limit
 from engine.record.accounts import User
 from engine.settings import Settings
+from engine.telemetry import log
 from engine.web import cookies
 from engine.web.auth import check_cookie_may_count, client_of, login_shown, optional_user
 from engine.web.operations import Operation, operation, reply
@@ -201,10 +204,18 @@ def _refresh_token(request: Request, in_body: str | None) -> tuple[str | None, R
 
 
 async def _end_login_of_before(request: Request) -> None:
-    """A browser that signs in again keeps one login: its new cookie takes the place of the old (ASVS 5, 7.2.4)."""
+    """A browser that signs in again keeps one login: its new cookie takes the place of the old (ASVS 5, 7.2.4).
+
+    The new one is in the record already, and its code spent: where a server is away now, the old one stays until it
+    is over, and the answer is given all the same.
+    """
     login = login_shown(request)
-    if login is not None:
+    if login is None:
+        return
+    try:
         await parts_of(request).logins.log_out(None, login, everywhere=False)
+    except (RedisError, OSError, SQLAlchemyError) as error:
+        log.warning("login_of_before_stays", login=login, error=type(error).__name__)
 
 
 def _signed_in(request: Request, tokens: Tokens, refresh_in: RefreshIn) -> Response:

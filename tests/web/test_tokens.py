@@ -9,6 +9,9 @@ import httpx2
 import msgspec
 import pytest
 import sqlalchemy as sa
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from engine.identity.keys import Keys, keys_of
 from engine.live import logins
@@ -252,6 +255,21 @@ async def test_a_browser_that_signs_in_again_has_one_login(browser: Browser, new
     assert (await browser.call("POST", "/v1/auth/refresh")).status_code == 200
     for one in (browser, other):
         assert (await one.call("GET", "/v1/me")).status_code == 200
+
+
+async def test_a_sign_in_is_answered_though_the_login_of_before_cannot_be_ended(browser: Browser) -> None:
+    first = await browser.sign_in()
+    await browser.forget_limits()
+    challenge, code = await browser.ask_code("ada@example.com")
+    logins = browser.parts.logins
+    redis, logins._redis = logins._redis, Redis(host="127.0.0.1", port=1, retry=Retry(NoBackoff(), 0))
+    answer = await verified(browser, challenge, code)
+    logins._redis = redis
+    assert answer.status_code == 200
+    browser.use(answer.json()["access_token"])
+    assert (await browser.call("GET", "/v1/me")).status_code == 200
+    browser.use(first["access_token"])
+    assert (await browser.call("GET", "/v1/me")).status_code == 200
 
 
 # --- 57: cookies -----------------------------------------------------------------------------------------------
