@@ -126,7 +126,7 @@ def _postings(texts: Sequence[Mapping[str, float]], topic_of: Sequence[int], *, 
     of: dict[str, list[tuple[int, float]]] = {}
     mean = sum(map(len, texts)) / max(1, len(texts)) or 1.0
     for number, text in enumerate(texts):
-        norm = math.sqrt(sum((w * weights[term]) ** 2 for term, w in text.items())) or 1.0
+        norm = 1.0 if saturate else math.sqrt(sum((w * weights[term]) ** 2 for term, w in text.items())) or 1.0
         damp = (BM25_K + 1) / (1 + BM25_K * (1 - BM25_B + BM25_B * len(text) / mean))
         for term, weight in text.items():
             of.setdefault(term, []).append((number, damp if saturate else weight * weights[term] / norm))
