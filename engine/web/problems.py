@@ -71,7 +71,7 @@ class Kind(Enum):
     BAD_ADDRESS = Meaning("bad_address", 422, "That is not an email address.")
     BAD_CODE = Meaning("bad_code", 422, "A code is six digits.")
     BAD_CURSOR = Meaning("bad_cursor", 422, "The cursor does not fit.")
-    ID_REUSED = Meaning("id_reused", 422, "This key was used for another request.")
+    ID_REUSED = Meaning("id_reused", 409, "This key was used for another request.")
     TOO_SOON = Meaning("too_soon", 429, "Too soon.")
     TOO_MANY = Meaning("too_many", 429, "Too many requests.")
     CODE_BURNED = Meaning("code_burned", 429, "Too many wrong tries.")

@@ -287,7 +287,7 @@ async def test_61_a_command_id_is_one_command_and_starts_at_once_are_one(node: N
     assert sorted(answer.status_code for answer in starts) == [200] * 19 + [201]
     [id] = {answer.json()["id"] for answer in starts}
     other = await person.http.post("/v1/questions/parking-garage/interviews", headers={"Idempotency-Key": "key-1"})
-    assert (other.status_code, other.json()["code"]) == (422, "id_reused")
+    assert (other.status_code, other.json()["code"]) == (409, "id_reused")
 
     fence = (await person.http.post(f"/v1/interviews/{id}/writer", json={})).json()["fence"]
     save: dict[str, Any] = {"t": "draft.save", "id": "save-0001", "fence": fence}
