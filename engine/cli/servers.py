@@ -27,10 +27,9 @@ def read_settings(**changes: Any) -> Settings:
     settings = load_settings(None, **given)
     if settings.secret_key or settings.production:
         return settings
-    from engine.embedded.files import secret
+    from engine.identity.keys import secret_of
 
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return msgspec.structs.replace(settings, secret_key=secret(settings.data_dir / "secret_key"))
+    return msgspec.structs.replace(settings, secret_key=secret_of(settings))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import msgspec
 
 from engine.settings import SECRET_CHARS_MIN, Settings
 
-SECRET_FILE = "secret.key"
+SECRET_FILE = "secret_key"
 SECRET_BYTES = 48
 KEY_ID_CHARS = 8
 
@@ -80,7 +80,7 @@ def keyed_hash(key: bytes, *parts: str | bytes) -> bytes:
 
 
 def _kept(path: Path) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
         # Written aside and linked in: of those that start at once one is first, and nobody reads half a secret.
         descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
