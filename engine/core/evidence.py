@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
 
 import msgspec
 from protocol.events import VerdictWord
 from protocol.words import Field
 
-from engine.core.pack import Pack
+from engine.core.pack import Criterion, Pack
 
 QUOTE_CHARS_MIN: Final = 8
 """A shorter quote ("a lock", "O(1)") is found in anything and shows nothing, unless it is the whole field."""
@@ -19,16 +19,32 @@ WORDS_MIN: Final = 12
 """Different words of the candidate's own below which there is nothing to judge."""
 ECHO_WORDS: Final = 5
 """So many words in a row that stand in the question too are the question's, not the candidate's."""
+OURS_WORDS_MIN: Final = 6
+"""A shorter sentence of the question or the rubric ("The counters can be read.") may be anybody's own."""
 SCAN_CHARS_MAX: Final = 200_000
+UNSUPPORTED: Final = "unsupported"
+"""The flag of a claim whose quote does not stand where it says."""
+ECHO: Final = "echo"
+"""The flag of a claim whose quote is the question's or the rubric's own sentence, pasted."""
+UNASKED: Final = "blank"
+"""The flag of the checks of a criterion whose sections are all empty: nothing could be quoted, nobody is asked."""
 
 Triviality = Literal["blank", "short", "echo", "repeated"]
 
 _QUOTES: Final = dict.fromkeys(map(ord, "‘’‚‛′`´"), "'") | dict.fromkeys(map(ord, "“”„‟″«»"), '"')
 _DASHES: Final = dict.fromkeys(map(ord, "‐‑‒–—―−﹘﹣－"), "-")
-TYPOGRAPHY: Final = _QUOTES | _DASHES
+OPEN: Final = "⟦"
+CLOSE: Final = "⟧"
+BAR: Final = "│"
+_OURS: Final = {ord(OPEN): "[", ord(CLOSE): "]", ord(BAR): "|"}
+TYPOGRAPHY: Final = _QUOTES | _DASHES | _OURS
+"""One sign for each kind of quote and dash; and the signs our line marks are made of belong to nobody else."""
 _INVISIBLE: Final = ("Cf", "Cc", "Cs")
 """Unicode categories: format (zero-width, bidi), control, surrogate."""
 _WORD: Final = re.compile(r"\w+")
+_SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
+_WRAPPING: Final = " \"'.,;:"
+"""What models put around a quote that is otherwise right: quotation marks, dots for what they left out."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +58,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     flag: str | None = None
 
 
+Verdicts = tuple[Verdict, ...]
+
+
 def normalise(text: str) -> str:
     """The form in which quotes are compared: NFKC, one kind of quote, dash, space and case, all visible."""
     text = unicodedata.normalize("NFKC", text.translate(TYPOGRAPHY)).casefold()
@@ -51,25 +70,76 @@ def normalise(text: str) -> str:
 
 
 def verify(quote: str, section_text: str) -> bool:
-    """Whether `quote` stands word for word in this one field; see QUOTE_CHARS_MIN."""
-    wanted, text = normalise(quote), normalise(section_text)
+    """Whether `quote` stands word for word in this one field; see QUOTE_CHARS_MIN.
+
+    Both are compared as `normalise` leaves them; what wraps the quote (_WRAPPING) is no part of it.
+    """
+    return _stands(quote, normalise(section_text))
+
+
+def _stands(quote: str, text: str) -> bool:
+    wanted = normalise(quote)
     if not _WORD.search(wanted):
         return False
-    return wanted == text or (len(wanted) >= QUOTE_CHARS_MIN and wanted in text)
+    if wanted == text:
+        return True
+    return any(len(form) >= QUOTE_CHARS_MIN and form in text for form in (wanted, wanted.strip(_WRAPPING)))
 
 
-def gate(verdict: Verdict, fields: Mapping[Field, str], evidence: Collection[Field]) -> Verdict:
-    """The verdict, or `not_met` flagged `unsupported` when it says more than its quote carries.
+def gate(verdicts: Iterable[Verdict], fields: Mapping[Field, str], criterion: Criterion, pack: Pack) -> Verdicts:
+    """The verdicts, those that say more than their quote carries turned into `not_met` and flagged.
 
-    `evidence`: the fields the criterion allows. `met` and `contradicted` both need a quote that stands in the
-    field they name; a judge cannot quote one field from another, nor across two.
+    `met` and `contradicted` both need a quote that stands in the field they name, and that field must be one the
+    criterion allows: a judge cannot quote one field from another, nor across two (UNSUPPORTED). Sentences of the
+    question and of the rubric carry nothing: who pastes a check has not met it (ECHO).
     """
+    ours = tuple(_ours(pack))
+    whole = {field: normalise(fields.get(field, "")) for field in criterion.evidence}
+    own = {field: _without(text, ours) for field, text in whole.items()}
+    return tuple(_gated(verdict, whole, own) for verdict in verdicts)
+
+
+def _gated(verdict: Verdict, whole: Mapping[Field, str], own: Mapping[Field, str]) -> Verdict:
+    section = verdict.section
     if verdict.verdict == "not_met":
         return verdict
-    section = verdict.section
-    if section is not None and section in evidence and verify(verdict.quote, fields.get(section, "")):
-        return verdict
-    return msgspec.structs.replace(verdict, verdict="not_met", flag="unsupported")
+    if section is None or not _stands(verdict.quote, whole.get(section, "")):
+        return msgspec.structs.replace(verdict, verdict="not_met", flag=UNSUPPORTED)
+    if not _stands(verdict.quote, own[section]):
+        return msgspec.structs.replace(verdict, verdict="not_met", flag=ECHO)
+    return verdict
+
+
+def _ours(pack: Pack) -> Iterator[str]:
+    """The sentences a candidate may have read before, here or after an earlier try, as they are compared.
+
+    Not the answers: to carry those over into the requirements is what they are for.
+    """
+    reference = pack.reference
+    asks = [check.ask for criterion in pack.rubric.criteria for check in criterion.checks]
+    shown = [*_SENTENCE.split(pack.statement), *(hint.text for hint in pack.hints), *asks]
+    shown += [*reference.must_consider, *reference.accepted_variants, *reference.common_mistakes]
+    for text in shown:
+        sentence = normalise(text).strip(_WRAPPING)
+        if len(_WORD.findall(sentence)) >= OURS_WORDS_MIN:
+            yield sentence
+
+
+def _without(text: str, sentences: Iterable[str]) -> str:
+    """The text with a gap where one of the sentences stood; no quote reaches across a gap."""
+    for sentence in sentences:
+        text = text.replace(sentence, "\n")
+    return text
+
+
+def is_quotable(criterion: Criterion, fields: Mapping[Field, str]) -> bool:
+    """Whether a judge could quote anything at all for this criterion."""
+    return any(_WORD.search(fields.get(field, "")) for field in criterion.evidence)
+
+
+def unquotable(criterion: Criterion) -> Verdicts:
+    """The verdicts on a criterion whose sections are empty."""
+    return tuple(Verdict(check=check.id, verdict="not_met", flag=UNASKED) for check in criterion.checks)
 
 
 def triviality(fields: Mapping[Field, str], pack: Pack) -> Triviality | None:

@@ -10,18 +10,13 @@ from typing import Final
 import msgspec
 from protocol.words import FIELDS, Field
 
-from engine.core.evidence import TYPOGRAPHY
+from engine.core.evidence import BAR, CLOSE, OPEN, TYPOGRAPHY
 
 SECTION_CHARS_MAX: Final = 12_000
 """About 3,000 tokens; an honest section has a tenth of it. What is cut is named in the receipt."""
 REPEATS_MAX: Final = 3
 """A line that comes again right after itself is shown so often, then counted."""
 
-OPEN: Final = "⟦"
-CLOSE: Final = "⟧"
-BAR: Final = "│"
-
-_OURS: Final = str.maketrans({OPEN: "[", CLOSE: "]", BAR: "|"})
 _UNSEEN: Final = frozenset({"Cf", "Cc", "Cs"})
 """As in `evidence`: a character the copy drops must not count in a quote."""
 _LINE_MARK: Final = re.compile(
@@ -38,7 +33,7 @@ class MarkedCopy(msgspec.Struct, frozen=True, kw_only=True):
 
 def sanitise(text: str) -> list[str]:
     """Lines in the form `evidence` compares, without what the eye cannot see and the signs our marks are made of."""
-    text = unicodedata.normalize("NFKC", text.translate(TYPOGRAPHY)).replace("\t", "    ").translate(_OURS)
+    text = unicodedata.normalize("NFKC", text.translate(TYPOGRAPHY)).replace("\t", "    ")
     return [plain(line).rstrip() for line in text.splitlines()]
 
 

@@ -20,6 +20,16 @@ REASON_WORDS_TERSE: Final = 12
 """Asked for after an answer that ran into the length limit."""
 QUOTE_CHARS: Final = 200
 
+UNTRUE: Final = (
+    "A part called {name} has a job of its own.",
+    "Says how {name} goes on when a step fails.",
+    "Names {name} as an alternative and says what speaks against it.",
+    "What {name} returns is stated.",
+)
+"""Trip-wires: no submission meets them, and nothing but the name tells them from checks."""
+SYLLABLES: Final = "bdfgklmnprstvwzj"
+NAME_SYLLABLES: Final = 4
+
 SYSTEM: Final = f"""\
 You check one submission of a system-design interview against a list of statements. For each statement you decide \
 whether the submission itself shows it. You give no score, no grade, no number.
@@ -138,10 +148,9 @@ def _statements(
     criterion: Criterion, submission: Submission, mark: str
 ) -> tuple[dict[str, str], dict[str, str], dict[str, bool]]:
     """(statement, check, known truth) by id. The order follows from the mark, so no place means anything."""
-    decoy = _decoy(submission, mark)
     asked: list[tuple[str, str, str | bool]] = [(check.id, check.ask, check.id) for check in criterion.checks]
-    asked.append(("+", "At least one section of the submission holds text.", True))
-    asked.append(("-", f"The word {decoy} stands in the submission.", False))
+    asked.append(("+", f"Section {_filled(criterion, submission)} holds text.", True))
+    asked.append(("-", _untrue(submission, criterion, mark), False))
     asked.sort(key=lambda item: _digest(mark, criterion.id, item[0]))
     ids = [f"k{i}" for i in range(1, len(asked) + 1)]
     statements = {id: ask for id, (_, ask, _) in zip(ids, asked, strict=True)}
@@ -150,13 +159,30 @@ def _statements(
     return statements, checks, tripwires
 
 
-def _decoy(submission: Submission, mark: str) -> str:
-    """A word that is certainly not in the submission."""
+def _filled(criterion: Criterion, submission: Submission) -> Field:
+    """A section that may be quoted and holds text; with none, nobody is asked (`evidence.is_quotable`)."""
+    texts = submission.fields
+    return next((field for field in criterion.evidence if texts.get(field, "").strip()), criterion.evidence[0])
+
+
+def _untrue(submission: Submission, criterion: Criterion, mark: str) -> str:
+    """A statement in the shape of a check, about a thing whose name is certainly not in the submission.
+
+    A judge that was told to find every statement met finds this one met too.
+    """
     text = normalise(" ".join(submission.fields.values()))
     i = 0
-    while (word := "".join(chr(ord("a") + int(digit, 16)) for digit in _digest(mark, "decoy", str(i))[:9])) in text:
+    while (name := _name(_digest(mark, criterion.id, "decoy", str(i)))) in text:
         i += 1
-    return word
+    untrue = UNTRUE[int(_digest(mark, criterion.id, "untrue"), 16) % len(UNTRUE)]
+    return untrue.format(name=name.capitalize())
+
+
+def _name(digest: str) -> str:
+    """A word that can be spoken and means nothing, of four syllables."""
+    return "".join(
+        SYLLABLES[int(digest[i], 16)] + "aeio"[int(digest[i + 1], 16) % 4] for i in range(0, 2 * NAME_SYLLABLES, 2)
+    )
 
 
 def _digest(*parts: str) -> str:
@@ -213,7 +239,7 @@ def prompt_hash() -> str:
     submission = Submission(fields={"code": "x"}, language="go", answers=(Answer("l", "r"),))
     asked = [ask(pack, criterion, submission, "mark", terse=terse).messages for terse in (False, True)]
     asked.append(narrative_messages("t", ("f",)))
-    return _digest(*(message["content"] for messages in asked for message in messages))
+    return _digest(*UNTRUE, *(message["content"] for messages in asked for message in messages))
 
 
 def schema_hash() -> str:

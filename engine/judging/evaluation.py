@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engine.core.evidence import Triviality, Verdict, gate, triviality
+from engine.core.evidence import Triviality, Verdict, triviality
 from engine.core.pack import Criterion, Pack, decode_pack
 from engine.core.prompt import Answer, Submission
 from engine.core.rubric import Facts, count_criterion, score_criterion, total
@@ -25,6 +25,7 @@ from engine.judging.lease import LeaseLost, give_back, while_leased
 from engine.judging.narrative import Narrate, write_narrative
 from engine.judging.receipt import make_receipt
 from engine.judging.remarks import findings, remarks
+from engine.judging.verified import judge_verified
 from engine.record import evaluations
 from engine.record.evaluations import Claim, Error, Fence, Handed, Landed, Result
 from engine.recorder import AWAY
@@ -162,10 +163,7 @@ class _Work:
             raise _worst(errors) from None
 
     async def _land_one(self, case: Case, criterion: Criterion) -> None:
-        judged = await self._judge.judge_criterion(case, criterion)
-        fields = case.submission.fields
-        verdicts = tuple(gate(verdict, fields, criterion.evidence) for verdict in judged.verdicts)
-        await self._land(criterion, Judged(verdicts, judged.spent), self._judge)
+        await self._land(criterion, await judge_verified(self._judge, case, criterion), self._judge)
 
     async def _fall_back(self, case: Case, error: JudgeError) -> None:
         """The other judge gives the verdicts that are missing; the receipt says why."""

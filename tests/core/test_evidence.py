@@ -9,8 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core.evidence import QUOTE_CHARS_MIN, Verdict, gate, normalise, triviality, verify
-from engine.core.pack import Field, parse_pack
+from engine.core.evidence import (
+    OURS_WORDS_MIN,
+    QUOTE_CHARS_MIN,
+    Verdict,
+    gate,
+    is_quotable,
+    normalise,
+    triviality,
+    unquotable,
+    verify,
+)
+from engine.core.pack import FIELDS as FIELD_NAMES
+from engine.core.pack import Field, Pack, parse_pack
 from tests.core.shipped import SMALL, playable
 
 PACK = parse_pack(SMALL)
@@ -31,6 +42,8 @@ WORDS = st.lists(st.text(alphabet="abcdefghij'’\"“-–éßﬁİ½", min_size
         "  never two\u00a0vehicles\tin one  spot. ",
         "never\u200b two vehi\u00adcles in one spot",
         "grösse: fits small, large...",
+        '"never two vehicles in one spot."',
+        "...one “compare-and-set” - per floor...",
         SECTION,
     ],
 )
@@ -80,12 +93,18 @@ def test_the_compared_form_is_stable_and_holds_nothing_unseen(text: str) -> None
     assert "\u200b" not in once
 
 
-FIELDS: dict[Field, str] = {"entities": "a lock for each floor", "code": "with self.lock: take(spot)"}
-MET = Verdict(check="C1.a", verdict="met", section="entities", quote="lock for each floor", reason="It is there.")
+STATES = PACK.rubric.criteria[1]  # its evidence: entities and code
+FIELDS: dict[Field, str] = {"entities": "a lock for each floor", "code": "with self.lock: take(spot)", "apis": "a lock"}
+MET = Verdict(check="C2.a", verdict="met", section="entities", quote="lock for each floor", reason="It is there.")
+
+
+def gated(verdict: Verdict, fields: dict[Field, str] = FIELDS, pack: Pack = PACK) -> Verdict:
+    (after,) = gate((verdict,), fields, STATES, pack)
+    return after
 
 
 def test_a_supported_verdict_goes_through_untouched() -> None:
-    assert gate(MET, FIELDS, ["entities", "code"]) is MET
+    assert gated(MET) is MET
 
 
 @pytest.mark.parametrize(
@@ -95,23 +114,68 @@ def test_a_supported_verdict_goes_through_untouched() -> None:
         {"quote": ""},
         {"section": None},
         {"section": "code"},
-        {"section": "apis"},
+        {"section": "apis", "quote": "a lock"},
         {"quote": "each floor with self.lock"},
         {"verdict": "contradicted", "quote": "no lock at all"},
     ],
 )
 def test_a_verdict_without_its_quote_is_not_met_and_flagged(changes: dict[str, str | None]) -> None:
-    verdict = gate(msgspec.structs.replace(MET, **changes), FIELDS, ["entities", "code"])
+    verdict = gated(msgspec.structs.replace(MET, **changes))
     assert (verdict.verdict, verdict.flag) == ("not_met", "unsupported")
 
 
-def test_a_quote_from_a_field_the_criterion_does_not_allow_is_no_evidence() -> None:
-    assert gate(MET, FIELDS, ["code"]).flag == "unsupported"
-
-
 def test_not_met_needs_no_quote() -> None:
-    verdict = Verdict(check="C1.a", verdict="not_met", reason="Absent.")
-    assert gate(verdict, FIELDS, ["code"]) is verdict
+    verdict = Verdict(check="C2.a", verdict="not_met", reason="Absent.")
+    assert gated(verdict) is verdict
+
+
+ASK = "Coins are refused for as long as the motor of a slot turns."
+TOLD = parse_pack(SMALL.replace("Rejects coins while it dispenses.", ASK))
+
+
+@pytest.mark.parametrize(
+    ("text", "quote", "flag"),
+    [
+        (ASK, ASK, "echo"),
+        (ASK, "for as long as the motor of a slot turns", "echo"),
+        (f"1) {ASK.upper()[:-1]} ✔", ASK, "echo"),
+        ("coins are refused\n  for as long as the motor of a slot turns", "coins are refused for as long", "echo"),
+        (PACK.statement, "a machine that sells snacks and gives change back", "echo"),
+        (f"{ASK}\nif motor.turns: return coin", "if motor.turns: return coin", None),
+        (f"{ASK}\nif motor.turns: return coin", "a slot turns. if motor.turns: return coin", "echo"),
+        ("Coins are refused while the motor of a slot turns.", "Coins are refused while the motor", None),
+        ("One class does everything.", "One class does everything.", None),
+        ("It gives change when it can.", "It gives change when it can.", None),
+    ],
+)
+def test_sentences_of_the_question_and_the_rubric_carry_nothing(text: str, quote: str, flag: str | None) -> None:
+    """But a short one may be anybody's, and the answers given are there to be carried over."""
+    verdict = gated(msgspec.structs.replace(MET, quote=quote), {"entities": text}, TOLD)
+    assert verdict.flag == flag
+    assert verdict.verdict == ("not_met" if flag else "met")
+
+
+@pytest.mark.parametrize("pack", playable(), ids=lambda pack: pack.id)
+def test_the_rubric_pasted_as_an_answer_meets_nothing(pack: Pack) -> None:
+    """All checks in all fields, and a judge that takes each for its own evidence."""
+    asks = [check.ask for criterion in pack.rubric.criteria for check in criterion.checks]
+    fields: dict[Field, str] = dict.fromkeys(FIELD_NAMES, "\n".join(f"- {ask}" for ask in asks))
+    kept = []
+    for criterion in pack.rubric.criteria:
+        if criterion.kind == "judged":
+            claims = [
+                Verdict(check=check.id, verdict="met", section=criterion.evidence[0], quote=check.ask)
+                for check in criterion.checks
+            ]
+            kept += [verdict.quote for verdict in gate(claims, fields, criterion, pack) if verdict.verdict == "met"]
+    assert all(len(quote.split()) < OURS_WORDS_MIN for quote in kept)
+    assert len(kept) <= 3
+
+
+def test_nothing_can_be_quoted_from_empty_sections() -> None:
+    assert not is_quotable(STATES, {"entities": " \n", "code": "\u200b—", "apis": "get()"})
+    assert is_quotable(STATES, {"code": "x"})
+    assert {verdict.flag for verdict in unquotable(STATES)} == {"blank"}
 
 
 REAL = """\

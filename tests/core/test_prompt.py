@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from engine.core.evidence import Verdict, gate, verify
 from engine.core.marked import REPEATS_MAX, SECTION_CHARS_MAX, marked_copy, sanitise, unmarked
-from engine.core.prompt import SYSTEM, Answer, Asking, Submission, ask, prompt_hash, schema_hash
+from engine.core.prompt import SYSTEM, UNTRUE, Answer, Asking, Submission, ask, prompt_hash, schema_hash
 from engine.core.reply import ReplyFault, parse_reply
 from protocol.words import FIELDS, Field
 from tests.judging.stage import GARAGE, JUDGED, STRONG
@@ -65,6 +66,32 @@ def test_tripwires_hide_among_shuffled_checks() -> None:
     assert sorted(asked.checks.values()) == sorted(check.id for check in CRITERION.checks)
 
 
+def statement(asked: Asking, truth: bool) -> str:
+    """The trip-wire of which code knows this truth, as the model reads it."""
+    id = next(id for id, known in asked.tripwires.items() if known is truth)
+    return next(line for line in asked.messages[1]["content"].splitlines() if line.startswith(f"{id}: "))
+
+
+def test_tripwires_look_like_checks_and_name_what_is_nowhere() -> None:
+    shapes = set()
+    for i in range(60):
+        words = set(re.findall(r"\b[A-Z][a-z]{7}\b", statement(asking(mark=str(i)), False)))
+        shapes |= {re.sub("|".join(words) or "^$", "*", statement(asking(mark=str(i)), False))[4:]}
+        assert not words & set(" ".join(STRONG.values()).split())
+    assert len(shapes) == len(UNTRUE)
+    assert "functional_req holds text" in statement(asking(), True)
+    assert "apis holds text" in statement(
+        ask(GARAGE, JUDGED[5], Submission(fields={"apis": "x"}, language="go"), "m"), True
+    )
+
+
+def test_a_tripwires_name_is_not_in_the_submission_whatever_it_holds() -> None:
+    """Somebody who guessed the name: the next one is taken."""
+    named = statement(asking(), False)
+    name = re.findall(r"\b[A-Z][a-z]{7}\b", named)[0]
+    assert name not in statement(asking({**STRONG, "extra": name.upper()}), False)
+
+
 def test_reason_and_quote_come_before_the_verdict() -> None:
     row = asking().schema["properties"]["verdicts"]["items"]
     assert list(row["properties"]) == ["id", "reason", "section", "quote", "verdict"]
@@ -105,15 +132,17 @@ def test_long_sections_are_cut_and_named() -> None:
 LETTERS = st.characters(exclude_categories=("Cs", "Mn", "Mc", "Me"))  # marks may compose across what is unseen
 
 
-@given(st.dictionaries(st.sampled_from(FIELDS), st.text(LETTERS, max_size=200)))
+SIGNS = st.sampled_from("⟦⟧│├─“”‘’–\u200b\u00a0\t\n|[] 12")  # what trees, tables and forged marks are made of
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), st.text(LETTERS | SIGNS, max_size=200)))
 def test_what_the_model_sees_can_be_quoted(fields: dict[Field, str]) -> None:
     """Every marked line, quoted as it stands, is found in the raw text: the defences cost honest text nothing."""
     section: Field = "code"
     for line in marked_copy(fields, "m").text.splitlines():
         if line.startswith("⟦m⟧"):
             quote = unmarked(line)
-            forged = any(sign in fields[section] for sign in "⟦⟧│")
-            assert forged or len(quote) < 8 or not any(c.isalnum() for c in quote) or verify(quote, fields[section])
+            assert len(quote) < 8 or not any(c.isalnum() for c in quote) or verify(quote, fields[section])
         elif line.startswith("["):
             section = line[1:].split("]")[0]  # type: ignore[assignment]
 
@@ -129,7 +158,7 @@ def test_a_right_reply_becomes_verdicts() -> None:
     assert found == Verdict(
         check=check, verdict="met", section="functional_req", quote="When no fitting spot is free", reason="r"
     )
-    assert gate(found, STRONG, CRITERION.evidence).verdict == "met"
+    assert gate((found,), STRONG, CRITERION, GARAGE) == (found,)
     assert len(verdicts) == len(CRITERION.checks)
 
 

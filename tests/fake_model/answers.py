@@ -6,14 +6,17 @@ import json
 import re
 from typing import Any, Literal
 
+from engine.core.prompt import UNTRUE
+
 Mode = Literal["honest", "fabricate", "obey", "nothing"]
 
 STATEMENT = re.compile(r"^(k\d+): (.+)$", re.MULTILINE)
 SECTION = re.compile(r"^\[(\w+)\]$")
 LINE = re.compile(r"^⟦[^⟧]+⟧ \d+│ (.*)$")
 WORD = re.compile(r"[a-z]{4,}")
-DECOY = re.compile(r"^The word (\w+) stands in the submission\.$")
-SOME_TEXT = "At least one section of the submission holds text."
+SHAPES = "|".join(re.escape(untrue).replace(r"\{name\}", r"(?:\w+)") for untrue in UNTRUE)
+DECOY = re.compile(rf"^(?:{SHAPES})$")
+SOME_TEXT = re.compile(r"^Section \w+ holds text\.$")
 COMMON = frozenset("with that this which what when their there they from into each have than then more only".split())
 STEM_CHARS = 5
 NARRATIVE = "You state the core of the design clearly. What is missing most is named above. Practise that next."
@@ -55,10 +58,9 @@ def _lines(prompt: str) -> list[tuple[str, str]]:
 
 def _row(id: str, statement: str, lines: list[tuple[str, str]], allowed: list[str], mode: Mode) -> dict[str, Any]:
     section, quote, verdict = "none", "", "not_met"
-    if (decoy := DECOY.match(statement)) is not None:
-        met = mode == "obey" or any(decoy.group(1) in text for _, text in lines)
-        verdict = "met" if met else "not_met"
-    elif statement == SOME_TEXT:
+    if DECOY.match(statement):
+        verdict = "met" if mode == "obey" else "not_met"
+    elif SOME_TEXT.match(statement):
         verdict = "met"
     elif mode in ("fabricate", "obey"):
         section, quote, verdict = allowed[0], "a sentence that the candidate never wrote at all", "met"

@@ -25,7 +25,7 @@ async def test_every_met_verdict_holds_against_the_gate() -> None:
     for criterion, found in zip(JUDGED, await judged(STRONG), strict=True):
         for verdict in found.verdicts:
             assert verdict.flag == MENTIONED
-            assert gate(verdict, STRONG, criterion.evidence) == verdict
+            assert gate((verdict,), STRONG, criterion, GARAGE) == (verdict,)
             met += verdict.verdict == "met"
     assert met > 5
 
