@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from engine.core.evidence import normalise
+from engine.core.evidence import OURS_WORDS_MIN, normalise
 from engine.core.matcher import compile_rules, match
 from engine.core.matcher.declines import DEFAULT_DECLINES
 from engine.core.pack import Clarification, Criterion, Pack, Rubric, faults
@@ -17,7 +17,7 @@ EXAMPLES_MIN: Final = 8
 EVAL_MIN: Final = 24
 EVAL_NONE_SHARE_MIN: Final = 0.25
 DECLINES_MIN: Final = 5
-CRITERIA_MIN, CRITERIA_MAX = 6, 12
+CRITERIA_MIN, CRITERIA_MAX = 8, 10
 CHECKS_MIN, CHECKS_MAX = 2, 10
 
 FOUND_MIN: Final = 0.5
@@ -165,4 +165,7 @@ def _criterion(criterion: Criterion, at: str) -> Iterator[Finding]:
     for j, check in enumerate(criterion.checks):
         if not check.ask.endswith("."):
             message = "a check is a statement with a full stop, true or false of a submission"
+            yield Finding(place=f"{at}.checks[{j}].ask", message=message, severity="warning")
+        if check.count is None and len(check.ask.split()) < OURS_WORDS_MIN:
+            message = f"fewer than {OURS_WORDS_MIN} words: pasted into a submission it would be evidence of itself"
             yield Finding(place=f"{at}.checks[{j}].ask", message=message, severity="warning")

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.core.evidence import (
-    OURS_WORDS_MIN,
     QUOTE_CHARS_MIN,
     Verdict,
     gate,
@@ -168,8 +167,7 @@ def test_the_rubric_pasted_as_an_answer_meets_nothing(pack: Pack) -> None:
                 for check in criterion.checks
             ]
             kept += [verdict.quote for verdict in gate(claims, fields, criterion, pack) if verdict.verdict == "met"]
-    assert all(len(quote.split()) < OURS_WORDS_MIN for quote in kept)
-    assert len(kept) <= 3
+    assert kept == []
 
 
 def test_nothing_can_be_quoted_from_empty_sections() -> None:
