@@ -90,7 +90,10 @@ def test_levels_that_read_the_same_and_checks_without_a_full_stop() -> None:
     text = SMALL.replace("levels: [none, some, most, all]", "levels: [none, some, some, all]", 1)
     found = lint(parse_pack(text.replace("Names the states.", "Names the states")))
     assert Finding(place="rubric.criteria[0].levels", message="two levels read the same") in found
-    assert [one.severity for one in found if one.place == "rubric.criteria[1].checks[0].ask"] == ["warning"]
+    said = [one for one in found if one.place == "rubric.criteria[1].checks[0].ask"]
+    assert [one.severity for one in said] == ["warning", "warning"]
+    assert "a full stop" in said[0].message
+    assert "evidence of itself" in said[1].message  # three words: anybody's
 
 
 def test_faults_of_a_pack_made_in_code_are_findings_too() -> None:
