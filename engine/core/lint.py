@@ -7,10 +7,11 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from engine.core.evidence import OURS_WORDS_MIN, normalise
+from engine.core.evidence import OURS_WORDS_MIN
 from engine.core.matcher import compile_rules, match
 from engine.core.matcher.declines import DEFAULT_DECLINES
 from engine.core.pack import Clarification, Criterion, Pack, Rubric, faults
+from engine.core.wording import strays, twins
 
 EXAMPLES_MIN: Final = 8
 """With four phrasings a rule instead of eight, the matcher answers a tenth fewer questions (`./run bench matcher`)."""
@@ -89,26 +90,30 @@ def _clarification(clarification: Clarification) -> Iterator[Finding]:
         if topic not in DEFAULT_DECLINES:
             yield Finding(place=f"{at}.skip_declines[{i}]", message=f"the library has no topic `{topic}`")
     yield from _shared_phrasings(clarification)
+    yield from _stray_phrasings(clarification)
     yield from _eval(clarification)
 
 
 def _shared_phrasings(clarification: Clarification) -> Iterator[Finding]:
     """The same words cannot belong to two topics, and an eval question that is a phrasing tests nothing."""
-    first: dict[str, str] = {}
-    for place, text in _phrasings(clarification):
-        plain = normalise(text).rstrip("?!. ")
-        if plain in first:
-            yield Finding(place=place, message=f"the same words stand at {first[plain]}")
-        first.setdefault(plain, place)
+    for twin in twins(clarification):
+        if twin.exact:
+            yield Finding(place=twin.place, message=f"the same words stand at {twin.first}")
+        else:
+            message = f"says no more than {twin.first}: they differ in small words alone"
+            yield Finding(place=twin.place, message=message, severity="warning")
 
 
-def _phrasings(clarification: Clarification) -> Iterator[tuple[str, str]]:
-    at = "clarification"
-    for i, rule in enumerate(clarification.rules):
-        yield from ((f"{at}.rules[{i}].examples[{j}]", text) for j, text in enumerate(rule.examples))
-    for i, decline in enumerate(clarification.declines):
-        yield from ((f"{at}.declines[{i}].examples[{j}]", text) for j, text in enumerate(decline.examples))
-    yield from ((f"{at}.eval[{i}].q", item.q) for i, item in enumerate(clarification.eval))
+def _stray_phrasings(clarification: Clarification) -> Iterator[Finding]:
+    for stray in strays(clarification):
+        rule = clarification.rules[stray.rule]
+        text = rule.examples[stray.example]
+        message = (
+            f"closer to `{stray.other}` than to the rest of `{rule.intent}`: but for this phrasing, {text!r} would be "
+            f"answered as {stray.like!r} is ({stray.score:.2f}); reword it, or add others like it"
+        )
+        place = f"clarification.rules[{stray.rule}].examples[{stray.example}]"
+        yield Finding(place=place, message=message, severity="warning")
 
 
 def _eval(clarification: Clarification) -> Iterator[Finding]:
