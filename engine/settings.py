@@ -30,6 +30,7 @@ LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})
 
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
+Limit = Annotated[int, Meta(ge=0)]
 
 
 class SettingsError(ValueError):
@@ -37,7 +38,8 @@ class SettingsError(ValueError):
 
 
 SECRETS = frozenset(
-    "database_url redis_url metrics_token secret_key older_secret_keys smtp_password openai_api_key".split()
+    "database_url redis_url metrics_token secret_key older_secret_keys smtp_password openai_api_key "
+    "openai_second_api_key".split()
 )
 """Fields that are never shown. The URLs of the servers have passwords in them."""
 
@@ -90,13 +92,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     judge: Literal["auto", "openai", "offline"] = "auto"
     """`auto`: openai when there is a key or a base URL, else offline."""
-    judge_fallback: Literal["offline", "fail"] = "offline"
+    judge_fallbacks: tuple[Literal["model", "second", "offline", "fail"], ...] = ("offline",)
+    """Who is asked when the judge cannot, in this order: `model`, another model of the same server
+    (ENGINE_OPENAI_FALLBACK_MODEL); `second`, another server (ENGINE_OPENAI_SECOND_...); then either `offline`, which
+    stands in for what is away and never for a model that declined, or `fail`: the run fails, and can be retried."""
     openai_api_key: str = ""
     openai_base_url: str = ""
     openai_model: str = "gpt-5-mini"
+    openai_fallback_model: str = ""
+    openai_second_api_key: str = ""
+    openai_second_base_url: str = ""
+    openai_second_model: str = ""
     judge_call_seconds: Seconds = 30.0
     judge_job_seconds: Seconds = 120.0
+    """For all calls of one attempt at an evaluation, also to those who stand in."""
     judge_calls_parallel: Count = 4
+    judge_prices: Path | None = None
+    """A JSON file with a version, and prices a million tokens by model (engine/judging/README.md). Without it receipts
+    say that no price is known."""
+    judge_day_tokens: Limit = 2_000_000
+    """What models may take in and give out for one user in 24 hours: some 50 evaluations. 0: no limit."""
+    judge_day_cost: Annotated[float, Meta(ge=0)] = 0.0
+    """The same in money, by ENGINE_JUDGE_PRICES, which must then know every model that is asked. 0: no limit."""
 
     lease_seconds: Seconds = 15.0
     """How long a worker may be silent before another takes its evaluation."""
@@ -157,6 +174,7 @@ def load_settings(environ: Mapping[str, str] | None = None, **changes: Any) -> S
         settings = msgspec.convert({**read, **changes}, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise SettingsError(_explain(str(error))) from None
+    _check_fallbacks(settings)
     _check_production(settings)
     return settings
 
@@ -177,7 +195,7 @@ def weakness(secret: str) -> str | None:
 
 
 MAKE_SECRET = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
-LISTS = frozenset({"allowed_origins", "trusted_proxies", "older_secret_keys"})
+LISTS = frozenset({"allowed_origins", "trusted_proxies", "older_secret_keys", "judge_fallbacks"})
 OF_OTHERS = frozenset({"ENGINE_PG_BINDIR", "ENGINE_REDIS_BIN"})
 """Where `embedded` looks for other server binaries; read through `binaries()` below."""
 
@@ -199,6 +217,24 @@ def _explain(error: str) -> str:
     what, _, where = error.partition(" - at `$.")
     field = where.rstrip("`").split("[")[0]
     return f"{_variable(field)}: {what}" if field else error
+
+
+def _check_fallbacks(settings: Settings) -> None:
+    steps = settings.judge_fallbacks
+    if len(set(steps)) < len(steps):
+        raise SettingsError("ENGINE_JUDGE_FALLBACKS: names a step twice")
+    if any(step in ("offline", "fail") for step in steps[:-1]):
+        raise SettingsError("ENGINE_JUDGE_FALLBACKS: nobody is asked after `offline` or `fail`; put it last")
+    if "model" in steps and not settings.openai_fallback_model:
+        raise SettingsError("ENGINE_JUDGE_FALLBACKS: `model` needs ENGINE_OPENAI_FALLBACK_MODEL")
+    second = settings.openai_second_api_key or settings.openai_second_base_url
+    if "second" in steps and not (second and settings.openai_second_model):
+        raise SettingsError(
+            "ENGINE_JUDGE_FALLBACKS: `second` needs ENGINE_OPENAI_SECOND_MODEL, and ENGINE_OPENAI_SECOND_BASE_URL or "
+            "ENGINE_OPENAI_SECOND_API_KEY"
+        )
+    if settings.judge_day_cost and settings.judge_prices is None:
+        raise SettingsError("ENGINE_JUDGE_DAY_COST: needs ENGINE_JUDGE_PRICES")
 
 
 def _check_production(settings: Settings) -> None:

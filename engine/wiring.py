@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, assert_never
 
 import httpx2
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -31,10 +31,13 @@ from engine.identity.mail_development import DevelopmentMailer
 from engine.identity.mail_smtp import SmtpMailer
 from engine.identity.mailer import Mailer, MailRoom
 from engine.identity.sign_in import SignIn
+from engine.judging.breaker import Breaker
+from engine.judging.budget import Budget
 from engine.judging.evaluation import Bench
 from engine.judging.judge import Judge
 from engine.judging.judge_offline import OfflineJudge
 from engine.judging.judge_openai import OpenAIJudge
+from engine.judging.prices import Prices, read_prices
 from engine.live.clock import Clock
 from engine.live.connection import make_cancellable
 from engine.live.fanout import Fanout
@@ -44,7 +47,7 @@ from engine.record.catalog import load_packs as load_into_catalog
 from engine.record.engine import make_engine
 from engine.record.engine import migrate as bring_up_to_date
 from engine.recorder import Recorder
-from engine.settings import Settings
+from engine.settings import Settings, SettingsError
 from engine.telemetry import Metrics, log, make_metrics
 from engine.web import routes_auth, routes_interviews, routes_me, routes_ops, routes_questions, routes_socket
 from engine.web.app import create_app
@@ -189,11 +192,13 @@ async def run_worker(settings: Settings) -> None:
     broker = make_broker(settings)
     async with AsyncExitStack() as stack:
         backbone = await stack.enter_async_context(open_backbone(settings, partial(ring, broker)))
-        judge, fallback = _judges(settings, backbone.metrics, stack)
+        judge, *fallbacks = open_judges(settings, backbone.metrics, stack)
         bench = Bench(
             engine=backbone.engine,
             judge=judge,
-            fallback=fallback,
+            fallbacks=tuple(fallbacks),
+            prices=prices_of(settings),
+            budget=Budget(tokens=settings.judge_day_tokens, cost=settings.judge_day_cost),
             announce=backbone.conductor.announce,
             narrate=backbone.conductor.narrate,
             metrics=backbone.metrics,
@@ -269,19 +274,54 @@ def _mailer(settings: Settings, redis: Redis) -> Mailer:
     return SmtpMailer(settings) if settings.smtp_host else DevelopmentMailer(redis, _now)
 
 
-def _judges(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> tuple[Judge, Judge | None]:
-    """The judge, and who finishes when it cannot; closed with `stack`."""
+def open_judges(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> tuple[Judge, ...]:
+    """The judge, and who is asked when it cannot, in order; closed with `stack`."""
     if settings.judge_name == "offline":
-        return OfflineJudge(), None
-    judge = OpenAIJudge(
-        api_key=settings.openai_api_key,
-        base_url=settings.openai_base_url,
-        model=settings.openai_model,
-        call_seconds=settings.judge_call_seconds,
-        metrics=metrics,
-    )
-    stack.push_async_callback(judge.close)
-    return judge, OfflineJudge() if settings.judge_fallback == "offline" else None
+        return (OfflineJudge(),)
+    breakers: dict[str, Breaker] = {}
+
+    def opened(api_key: str, base_url: str, model: str) -> Judge:
+        judge = OpenAIJudge(
+            api_key=api_key,
+            base_url=base_url,
+            model=model,
+            call_seconds=settings.judge_call_seconds,
+            metrics=metrics,
+            provider="openai-compatible" if base_url else "openai",
+            breaker=breakers.setdefault(base_url, Breaker()),
+        )
+        stack.push_async_callback(judge.close)
+        return judge
+
+    first, second = settings.openai_base_url, settings.openai_second_base_url
+    judges = [opened(settings.openai_api_key, first, settings.openai_model)]
+    for step in settings.judge_fallbacks:
+        match step:
+            case "model":
+                judges.append(opened(settings.openai_api_key, first, settings.openai_fallback_model))
+            case "second":
+                judges.append(opened(settings.openai_second_api_key, second, settings.openai_second_model))
+            case "offline":
+                judges.append(OfflineJudge())
+            case "fail":
+                pass
+            case _:
+                assert_never(step)
+    return tuple(judges)
+
+
+def prices_of(settings: Settings) -> Prices:
+    """The prices of models. Raises SettingsError, also when a limit in money stands on a price that nobody knows."""
+    prices = read_prices(settings.judge_prices)
+    asked = {
+        "judge": settings.openai_model,
+        "model": settings.openai_fallback_model,
+        "second": settings.openai_second_model,
+    }
+    for step in ("judge", *settings.judge_fallbacks):
+        if settings.judge_day_cost and step in asked and asked[step] not in prices.models:
+            raise SettingsError(f"ENGINE_JUDGE_DAY_COST: ENGINE_JUDGE_PRICES has no price for {asked[step]}")
+    return prices
 
 
 def _now() -> datetime:

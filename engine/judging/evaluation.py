@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -18,16 +18,20 @@ from engine.core.pack import Criterion, Pack, decode_pack
 from engine.core.prompt import Answer, Submission
 from engine.core.rubric import Facts, count_criterion, score_criterion, total
 from engine.judging.announcing import Announce, announce_end, tell
+from engine.judging.budget import NO_LIMIT, Budget, Purse
 from engine.judging.failures import INTERNAL, OUTAGES, error_of
-from engine.judging.judge import Case, FailureCode, Judge, Judged, JudgeError
+from engine.judging.judge import Case, Judge, JudgeError, Written
 from engine.judging.judge_offline import OFFLINE_NOTE
-from engine.judging.lease import LeaseLost, give_back, while_leased
+from engine.judging.lease import LeaseLost, give_back, patiently, while_leased
 from engine.judging.narrative import Narrate, write_narrative
+from engine.judging.order import Order
+from engine.judging.prices import NO_PRICES, Prices
 from engine.judging.receipt import make_receipt
 from engine.judging.remarks import findings, remarks
-from engine.judging.verified import judge_verified
-from engine.record import evaluations
+from engine.judging.reuse import landed_before, material_hash, narrative_before
+from engine.record import evaluations, past_runs
 from engine.record.evaluations import Claim, Error, Fence, Handed, Landed, Result
+from engine.record.past_runs import Known
 from engine.recorder import AWAY
 from engine.telemetry import Metrics, log
 from protocol import events
@@ -36,18 +40,16 @@ from protocol.events import Judge as JudgeName
 MARK_BYTES: Final = 3
 PASS_LEVEL: Final = "mid"
 """The level whose pass mark `passed` speaks of."""
-RETRY_SECONDS: Final = 0.5
 
 Ending = Literal["done", "failed", "lost", "not_claimed"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What evaluations need. `fallback`: who finishes when the judge cannot; None: the run fails, and says so."""
+    """What evaluations need. `fallbacks`: who is asked when `judge` cannot, in order; with none left the run fails."""
 
     engine: AsyncEngine
     judge: Judge
-    fallback: Judge | None
     announce: Announce
     narrate: Narrate
     metrics: Metrics
@@ -55,6 +57,9 @@ class Bench:
     lease_seconds: float
     job_seconds: float
     calls_parallel: int
+    fallbacks: tuple[Judge, ...] = ()
+    prices: Prices = NO_PRICES
+    budget: Budget = NO_LIMIT
 
 
 async def evaluate(bench: Bench, interview: UUID, run: int) -> Ending:
@@ -88,11 +93,13 @@ class _Work:
 
     def __init__(self, bench: Bench, fence: Fence, claim: Claim) -> None:
         self._bench, self._fence = bench, fence
-        self._judge = bench.judge
+        purse = Purse(bench.engine, fence, bench.budget, bench.prices)
+        self._order = Order((bench.judge, *bench.fallbacks), purse, fence.interview)
         self._landed: dict[str, Landed] = dict(claim.landed)
-        self._fallback: FailureCode | None = None
+        self._known: list[Known] = []
         self._heard = True
         self._began = time.monotonic()
+        self._until = asyncio.get_running_loop().time() + bench.job_seconds
 
     async def to_its_end(self) -> Ending:
         try:
@@ -117,6 +124,7 @@ class _Work:
             await self._land_nothing(pack, trivial)
         else:
             await self._land_counted(pack, handed)
+            await self._land_known(pack, handed)
             await self._land_judged(_case(pack, handed))
         return await self._finish(pack, handed, trivial)
 
@@ -126,34 +134,51 @@ class _Work:
         """Nothing to judge: every check is not met, and nobody is asked."""
         for criterion in self._open(pack):
             verdicts = tuple(Verdict(check=check.id, verdict="not_met", flag=why) for check in criterion.checks)
-            await self._land(criterion, Judged(verdicts))
+            await self._land(criterion, verdicts)
 
     async def _land_counted(self, pack: Pack, handed: Handed) -> None:
         facts = Facts(answered=frozenset(intent for intent, _ in handed.answers), fields=handed.fields)
         for criterion in self._open(pack):
             if criterion.kind == "counted":
-                await self._land(criterion, Judged(count_criterion(criterion, facts, pack)))
+                await self._land(criterion, count_criterion(criterion, facts, pack))
+
+    async def _land_known(self, pack: Pack, handed: Handed) -> None:
+        """What an earlier run of this user has bought, for the same material."""
+        if self._order.judge.name == "offline" or not self._open(pack):
+            return
+        material = material_hash(handed, self._order.judge)
+        find = partial(past_runs.known, self._bench.engine, self._fence, material)
+        self._known = await patiently(self._fence, find)
+        for criterion in self._open(pack):
+            if landed := landed_before(self._known, criterion, self._order.judge, self._fence.run):
+                await self._keep(landed)
 
     async def _land_judged(self, case: Case) -> None:
         """The first alone, so that the rest find the shared prefix cached; then in parallel, as many as allowed."""
         waiting = self._open(case.pack)
         try:
-            async with asyncio.timeout(self._bench.job_seconds):
-                for criterion in waiting[:1]:
-                    await self._land_one(case, criterion)
-                await self._land_parallel(case, waiting[1:])
-        except JudgeError as error:
-            await self._fall_back(case, error)
+            async with asyncio.timeout_at(self._until):
+                unusable = await self._land_parallel(case, waiting[:1]) + await self._land_parallel(case, waiting[1:])
         except TimeoutError:
-            await self._fall_back(case, JudgeError("job_timeout"))
+            left = self._open(case.pack)
+            self._order.out_of_time(left)
+            unusable = await self._land_parallel(case, left)
+        if unusable:
+            raise unusable[0]
 
-    async def _land_parallel(self, case: Case, criteria: list[Criterion]) -> None:
-        """The first failure stops the others: a run is judged by one judge as far as it goes."""
+    async def _land_parallel(self, case: Case, criteria: list[Criterion]) -> list[JudgeError]:
+        """An outage that nobody can take over stops all. What else fails lets the others end: the retry has them."""
         free = asyncio.Semaphore(self._bench.calls_parallel)
+        unusable: list[JudgeError] = []
 
         async def one(criterion: Criterion) -> None:
             async with free:
-                await self._land_one(case, criterion)
+                try:
+                    await self._land_one(case, criterion)
+                except JudgeError as error:
+                    if error.code in OUTAGES:
+                        raise
+                    unusable.append(error)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -161,36 +186,40 @@ class _Work:
                     group.create_task(one(criterion))
         except BaseExceptionGroup as errors:
             raise _worst(errors) from None
+        return unusable
 
     async def _land_one(self, case: Case, criterion: Criterion) -> None:
-        await self._land(criterion, await judge_verified(self._judge, case, criterion), self._judge)
-
-    async def _fall_back(self, case: Case, error: JudgeError) -> None:
-        """The other judge gives the verdicts that are missing; the receipt says why."""
-        if self._bench.fallback is None or error.code not in OUTAGES:
-            raise error
-        log.warning("judge_stands_in", interview=self._fence.interview, run=self._fence.run, reason=error.code)
-        self._judge, self._fallback = self._bench.fallback, error.code
-        for criterion in self._open(case.pack):
-            await self._land_one(case, criterion)
+        given = await self._order.ask(case, criterion)
+        await self._keep(
+            Landed(
+                result=score_criterion(criterion, given.judged.verdicts, self._fence.run),
+                judge=given.judge.name,
+                spent=msgspec.to_builtins(given.judged.spent),
+                missed=tuple(msgspec.to_builtins(spent) for spent in given.missed),
+            )
+        )
 
     def _open(self, pack: Pack) -> list[Criterion]:
         return [criterion for criterion in pack.rubric.criteria if criterion.id not in self._landed]
 
-    async def _land(self, criterion: Criterion, judged: Judged, by: Judge | None = None) -> None:
+    async def _land(self, criterion: Criterion, verdicts: tuple[Verdict, ...]) -> None:
+        """What code found."""
+        await self._keep(Landed(result=score_criterion(criterion, verdicts, self._fence.run)))
+
+    async def _keep(self, landed: Landed) -> None:
         """Keep a result, then say it. Kept is what counts: whoever comes after us says it too."""
-        result = score_criterion(criterion, judged.verdicts, self._fence.run)
-        landed = Landed(result=result, judge=by.name if by else None, spent=msgspec.to_builtins(judged.spent))
-        if not await self._written(lambda: evaluations.land(self._bench.engine, self._fence, landed)):
+        keep = partial(evaluations.land, self._bench.engine, self._fence, landed)
+        if not await patiently(self._fence, keep):
             raise LeaseLost
-        self._landed[criterion.id] = landed
-        await self._announce(criterion.id, result)
+        self._landed[landed.result.id] = landed
+        await self._announce(landed.result.id, landed.result)
 
     # --- the end ---
 
     async def _finish(self, pack: Pack, handed: Handed, trivial: Triviality | None) -> Ending:
         results = [self._landed[criterion.id].result for criterion in pack.rubric.criteria]
         scored, said = total(pack.rubric, results), remarks(results)
+        written = await self._narrative(pack, results, trivial)
         completed = events.EvaluationCompleted(
             run=self._fence.run,
             score=scored.score,
@@ -199,53 +228,55 @@ class _Work:
             strengths=said.strengths,
             weaknesses=said.weaknesses,
             improvements=said.improvements,
-            narrative=await self._narrative(pack, results, trivial),
-            receipt=self._receipt(pack, handed, trivial),
+            narrative=written.text,
+            receipt=self._receipt(pack, handed, written, trivial),
         )
         result = Result(completed=completed, criteria=tuple(results), rubric_version=str(pack.rubric.version))
-        if not await self._written(lambda: evaluations.finish(self._bench.engine, self._fence, handed, result)):
+        finish = partial(evaluations.finish, self._bench.engine, self._fence, handed, result)
+        if not await patiently(self._fence, finish):
             raise LeaseLost
         return "done"
 
     async def _narrative(
         self, pack: Pack, results: list[events.EvaluationCriterion], trivial: Triviality | None
-    ) -> str:
+    ) -> Written:
         if trivial is not None:
-            return ""
+            return Written("")
         if self._judged_by() == "offline":
-            return OFFLINE_NOTE
-        return await write_narrative(self._judge, self._bench.narrate, self._fence, pack.title, findings(results))
+            return Written(OFFLINE_NOTE)
+        if text := narrative_before(self._known, list(self._landed.values())):
+            return Written(text)
+        write = partial(self._order.narrate, pack.title, findings(results))
+        try:
+            async with asyncio.timeout_at(self._until):
+                return await write_narrative(write, self._bench.narrate, self._fence)
+        except TimeoutError:
+            log.warning("narrative_failed", interview=self._fence.interview, run=self._fence.run, reason="job_timeout")
+            return Written("")
 
     def _judged_by(self) -> JudgeName:
         """A run is called offline as soon as one criterion was: it says less than a judged one."""
         return "offline" if any(one.judge == "offline" for one in self._landed.values()) else self._bench.judge.name
 
-    def _receipt(self, pack: Pack, handed: Handed, trivial: Triviality | None) -> dict[str, Any]:
+    def _receipt(self, pack: Pack, handed: Handed, written: Written, trivial: Triviality | None) -> dict[str, Any]:
         return make_receipt(
             handed,
             pack.rubric,
             self._bench.judge,
             self._landed,
+            self._bench.prices,
+            written.spent,
             attempt=self._fence.attempt,
             seconds=time.monotonic() - self._began,
-            fallback=self._fallback,
+            fallback=self._order.outage,
             trivial=trivial,
         )
 
     async def _fail(self, error: Error) -> Ending:
         log.warning("evaluation_failed", interview=self._fence.interview, run=self._fence.run, code=error.code)
-        if not await self._written(lambda: evaluations.fail(self._bench.engine, self._fence, error)):
+        if not await patiently(self._fence, partial(evaluations.fail, self._bench.engine, self._fence, error)):
             raise LeaseLost
         return "failed"
-
-    async def _written(self, write: Callable[[], Awaitable[bool]]) -> bool:
-        """Write, again and again while Postgres is away: the lease, once lost, ends this."""
-        while True:
-            try:
-                return await write()
-            except AWAY as error:
-                log.warning("record_away", interview=self._fence.interview, error=type(error).__name__)
-                await asyncio.sleep(RETRY_SECONDS)
 
     # --- words on the way ---
 
@@ -253,7 +284,7 @@ class _Work:
         names = (events.CriterionName(id=c.id, name=c.name, weight=c.weight) for c in pack.rubric.criteria)
         attempt = self._fence.attempt
         body = events.EvaluationStarted(
-            run=self._fence.run, attempt=attempt, judge=self._judge.name, criteria=tuple(names)
+            run=self._fence.run, attempt=attempt, judge=self._order.judge.name, criteria=tuple(names)
         )
         await self._announce(f"start:{attempt}", body)
 

@@ -8,10 +8,13 @@ from engine.judging.judge import FailureCode
 from engine.record.evaluations import Error
 
 OUTAGES: Final[frozenset[FailureCode]] = frozenset(
-    {"unavailable", "rate_limited", "timeout", "job_timeout", "rejected", "truncated", "garbled"}
+    {"unavailable", "rate_limited", "timeout", "job_timeout", "rejected", "truncated", "garbled", "over_budget"}
 )
-"""The judge is not well: another may stand in. Any other failure is about this submission or the judge's answer to
-it; standing in then would let a candidate choose the judge."""
+"""This judge cannot be asked now, whatever was handed in: the next in the order takes all that is left."""
+DECLINED: Final[frozenset[FailureCode]] = frozenset({"refused", "content_filter", "captured"})
+"""What a submission may bring about on purpose. Another model may be asked about that criterion; the offline judge
+never stands in, or candidates could choose the judge that looks for words. Failures in neither set are answers of a
+wrong shape: the next in the order, whoever it is, is asked about that criterion alone."""
 SAFE: Final = "Your submission is safe; you can ask for the evaluation again."
 SAID: Final[dict[FailureCode, str]] = {
     "unavailable": f"The judge could not be reached. {SAFE}",
@@ -22,6 +25,7 @@ SAID: Final[dict[FailureCode, str]] = {
     "refused": f"The judge declined to judge this submission. {SAFE}",
     "content_filter": f"The judge's provider filtered this submission. {SAFE}",
     "captured": f"The judge did not keep to its rules on this submission. {SAFE}",
+    "over_budget": f"Your share of judging by a model is used up for today. {SAFE}",
 }
 UNUSABLE: Final = f"The judge gave an unusable answer. {SAFE}"
 INTERNAL: Final = Error(code="internal", message=f"Something went wrong while judging. {SAFE}", retryable=True)

@@ -29,6 +29,7 @@ FailureCode = Literal[
     "repeated",
     "missing",
     "captured",  # a trip-wire check was answered wrongly
+    "over_budget",  # nobody was asked: what this user's judging may cost in a day is spent
 ]
 
 
@@ -41,20 +42,34 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):
-    """What one criterion cost: every try's outcome, and the tokens and milliseconds of all tries together."""
+    """What asking one model took: every try's outcome, and the tokens and milliseconds of all tries together.
 
+    `asked` is the model that was asked for, `model` the one that says it answered. `cached_tokens` are some
+    of the input's. `estimated`: the server did not count, so that some of the tokens are a guess by length.
+    """
+
+    provider: str = ""
+    asked: str = ""
+    model: str = ""
     outcomes: tuple[str, ...] = ()
     ms: int = 0
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
-    model: str = ""
+    estimated: bool = False
 
 
 class Judged(msgspec.Struct, frozen=True):
     """A verdict for each check, as the judge says; the evidence gate decides what they are worth."""
 
     verdicts: tuple[Verdict, ...]
+    spent: Spent = Spent()
+
+
+class Written(msgspec.Struct, frozen=True):
+    """Feedback in prose, and what it took."""
+
+    text: str
     spent: Spent = Spent()
 
 
@@ -82,7 +97,7 @@ class Judge(Protocol):
         """Verdicts on a criterion of kind `judged`. Raises JudgeError."""
         ...
 
-    async def narrate(self, title: str, findings: Sequence[str], on_text: Callable[[str], None]) -> str:
+    async def narrate(self, title: str, findings: Sequence[str], on_text: Callable[[str], None]) -> Written:
         """Feedback in prose from verified findings, given to `on_text` as it comes; "" from a judge that writes none.
 
         Raises JudgeError.

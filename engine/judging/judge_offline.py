@@ -10,7 +10,7 @@ from engine.core.evidence import QUOTE_CHARS_MIN, Verdict
 from engine.core.marked import SECTION_CHARS_MAX
 from engine.core.pack import Check, Criterion
 from engine.core.prompt import QUOTE_CHARS
-from engine.judging.judge import Case, Judged
+from engine.judging.judge import Case, Judged, Written
 from protocol.events import Judge as JudgeName
 from protocol.words import Field
 
@@ -49,8 +49,8 @@ class OfflineJudge:
         lines = _lines(case.submission.fields, criterion.evidence)
         return Judged(tuple(_verdict(check, lines) for check in criterion.checks))
 
-    async def narrate(self, title: str, findings: Sequence[str], on_text: Callable[[str], None]) -> str:
-        return ""
+    async def narrate(self, title: str, findings: Sequence[str], on_text: Callable[[str], None]) -> Written:
+        return Written("")
 
 
 def _verdict(check: Check, lines: Sequence[Line]) -> Verdict:

@@ -19,7 +19,7 @@ from engine.core.pack import Criterion
 from engine.core.prompt import Asking, ask, narrative_messages
 from engine.core.reply import REPLY_CHARS_MAX, ReplyFault, parse_reply
 from engine.judging.breaker import Breaker
-from engine.judging.judge import Case, FailureCode, Judged, JudgeError, Spent
+from engine.judging.judge import Case, FailureCode, Judged, JudgeError, Spent, Written
 from engine.judging.model_stream import Message, OnText, Reply, complete, open_client
 from engine.telemetry import Metrics
 from protocol.events import Judge as JudgeName
@@ -48,10 +48,15 @@ RETRY_AFTER_SECONDS_MAX: Final = 60.0
 OUTPUT_TOKENS_MAX: Final = 8_192
 """Room for the verdicts on 20 checks, and for a model that thinks first."""
 NARRATIVE_CHARS_MAX: Final = 4_000
+CHARS_A_TOKEN: Final = 4
+"""By which tokens are guessed where a server does not count them, or did not come to it."""
 
 
 class OpenAIJudge:
-    """Holds the client and the breaker of one provider. Raises JudgeError, each kind of failure by its own code."""
+    """One model of one provider. Raises JudgeError, each kind of failure by its own code.
+
+    `provider` is what receipts call it; judges of the same provider share its `breaker`.
+    """
 
     def __init__(
         self,
@@ -61,17 +66,19 @@ class OpenAIJudge:
         model: str,
         call_seconds: float,
         metrics: Metrics,
+        provider: str = "openai-compatible",
+        breaker: Breaker | None = None,
         backoff_seconds: float = BACKOFF_SECONDS,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._client = open_client(api_key, base_url, call_seconds)
-        self._official = not base_url
+        self._provider = provider
         self._model = model
         self._call_seconds = call_seconds
         self._metrics = metrics
         self._backoff_seconds = backoff_seconds
         self._chance = chance
-        self._breaker = Breaker()
+        self._breaker = breaker or Breaker()
 
     @property
     def name(self) -> JudgeName:
@@ -79,7 +86,7 @@ class OpenAIJudge:
 
     def describe(self) -> dict[str, Any]:
         return {
-            "provider": "openai" if self._official else "openai-compatible",
+            "provider": self._provider,
             "model": self._model,
             "parameters": {"max_completion_tokens": OUTPUT_TOKENS_MAX, "response_format": "json_schema strict"},
         }
@@ -89,19 +96,16 @@ class OpenAIJudge:
         await self._client.close()
 
     async def judge_criterion(self, case: Case, criterion: Criterion) -> Judged:
-        spent, terse = Spent(), False
+        spent, terse = Spent(provider=self._provider, asked=self._model), False
         while True:
             asking = ask(case.pack, criterion, case.submission, case.mark, terse=terse)
-            began = time.monotonic()
-            reply = Reply()
+            tried = _Try(asking.messages)
             outcome: Judged | JudgeError
             try:
-                outcome = Judged(await self._ask(asking, reply))
+                outcome = Judged(await self._ask(asking, tried.reply))
             except JudgeError as error:
                 outcome = error
-            code = outcome.code if isinstance(outcome, JudgeError) else "ok"
-            spent = _plus(spent, reply, code, time.monotonic() - began)
-            self._measure(reply, code, time.monotonic() - began)
+            spent = self._add(spent, tried, outcome.code if isinstance(outcome, JudgeError) else "ok")
             if isinstance(outcome, Judged):
                 return Judged(outcome.verdicts, spent)
             await self._again(outcome, spent)
@@ -152,30 +156,46 @@ class OpenAIJudge:
         longest = min(BACKOFF_SECONDS_MAX, self._backoff_seconds * 2 ** (len(spent.outcomes) - 1))
         await asyncio.sleep(longest * (1 + self._chance()) / 2)
 
-    def _measure(self, reply: Reply, code: str, seconds: float) -> None:
-        self._metrics.judge_calls.labels(outcome=code).inc()
-        self._metrics.judge_seconds.observe(seconds)
-        for kind, tokens in (
-            ("input", reply.input_tokens),
-            ("cached", reply.cached_tokens),
-            ("output", reply.output_tokens),
-        ):
-            self._metrics.judge_tokens.labels(kind=kind).inc(tokens)
-
-    async def narrate(self, title: str, findings: Sequence[str], on_text: OnText) -> str:
+    async def narrate(self, title: str, findings: Sequence[str], on_text: OnText) -> Written:
         """One call, no second try: the verdicts stand without it."""
-        reply = Reply()
-        text = await self._call(narrative_messages(title, findings), {}, reply, NARRATIVE_CHARS_MAX, on_text)
-        return plain(text).strip()
+        messages = narrative_messages(title, findings)
+        spent, tried = Spent(provider=self._provider, asked=self._model), _Try(messages)
+        try:
+            text = await self._call(messages, {}, tried.reply, NARRATIVE_CHARS_MAX, on_text)
+        except JudgeError as error:
+            error.spent = self._add(spent, tried, error.code)
+            raise
+        return Written(plain(text).strip(), self._add(spent, tried, "ok"))
+
+    def _add(self, spent: Spent, tried: _Try, outcome: str) -> Spent:
+        """What was spent, this try included."""
+        seconds, reply = time.monotonic() - tried.began, tried.reply
+        self._metrics.judge_calls.labels(outcome=outcome).inc()
+        self._metrics.judge_seconds.observe(seconds)
+        guessed = not reply.counted and (reply.began or outcome == "timeout")
+        taken = {
+            "input": tried.chars // CHARS_A_TOKEN if guessed else reply.input_tokens,
+            "cached": reply.cached_tokens,
+            "output": reply.chars // CHARS_A_TOKEN if guessed else reply.output_tokens,
+        }
+        for kind, tokens in taken.items():
+            self._metrics.judge_tokens.labels(kind=kind).inc(tokens)
+        return msgspec.structs.replace(
+            spent,
+            model=reply.model or spent.model,
+            outcomes=(*spent.outcomes, outcome),
+            ms=spent.ms + round(seconds * 1000),
+            input_tokens=spent.input_tokens + taken["input"],
+            cached_tokens=spent.cached_tokens + taken["cached"],
+            output_tokens=spent.output_tokens + taken["output"],
+            estimated=spent.estimated or guessed,
+        )
 
 
-def _plus(spent: Spent, reply: Reply, code: str, seconds: float) -> Spent:
-    return msgspec.structs.replace(
-        spent,
-        outcomes=(*spent.outcomes, code),
-        ms=spent.ms + round(seconds * 1000),
-        input_tokens=spent.input_tokens + reply.input_tokens,
-        cached_tokens=spent.cached_tokens + reply.cached_tokens,
-        output_tokens=spent.output_tokens + reply.output_tokens,
-        model=reply.model or spent.model,
-    )
+class _Try:
+    """One call: when it began, how much was sent, and what came."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.began = time.monotonic()
+        self.chars = sum(len(message["content"]) for message in messages)
+        self.reply = Reply()

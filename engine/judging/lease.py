@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -17,6 +17,7 @@ from engine.telemetry import log
 RENEWALS = 3
 """In the life of a lease: one may fail without harm."""
 RELEASE_SECONDS = 1.0
+RETRY_SECONDS = 0.5
 
 T = TypeVar("T")
 
@@ -52,6 +53,16 @@ async def _keep(engine: AsyncEngine, fence: Fence, seconds: float) -> None:
             renewed = asked
         except AWAY as error:
             log.warning("record_away", interview=fence.interview, run=fence.run, error=type(error).__name__)
+
+
+async def patiently(fence: Fence, call: Callable[[], Awaitable[T]]) -> T:
+    """Call, again and again while Postgres is away: the lease, once lost, ends this."""
+    while True:
+        try:
+            return await call()
+        except AWAY as error:
+            log.warning("record_away", interview=fence.interview, error=type(error).__name__)
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 async def give_back(engine: AsyncEngine, fence: Fence) -> None:

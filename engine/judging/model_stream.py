@@ -35,6 +35,9 @@ class Reply:
     model: str = ""
     finish: str | None = None
     refused: bool = False
+    chars: int = 0
+    counted: bool = False
+    """Whether the server said how many tokens it took."""
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
@@ -87,11 +90,10 @@ async def complete(
 
 async def _gather(stream: Any, reply: Reply, chars_max: int, on_text: OnText | None) -> str:
     parts: list[str] = []
-    chars = 0
     async for chunk in stream:
         if piece := _read(chunk, reply):
-            chars += len(piece)
-            if chars > chars_max:
+            reply.chars += len(piece)
+            if reply.chars > chars_max:
                 raise JudgeError("too_large")
             parts.append(piece)
             if on_text is not None:
@@ -103,6 +105,7 @@ def _read(chunk: Any, reply: Reply) -> str:
     reply.began = True
     reply.model = plain(str(chunk.model or ""))[:MODEL_CHARS_MAX] or reply.model
     if chunk.usage is not None:
+        reply.counted = True
         reply.input_tokens = chunk.usage.prompt_tokens or 0
         reply.output_tokens = chunk.usage.completion_tokens or 0
         details = chunk.usage.prompt_tokens_details
@@ -133,7 +136,7 @@ def _check_end(reply: Reply) -> None:
 
 
 def _status(error: APIStatusError) -> JudgeError:
-    after = _retry_after(error.response.headers)
+    after = retry_after(error.response.headers)
     if error.status_code == 429:
         return JudgeError("rate_limited", retry_after=after)
     if error.status_code >= 500 or error.status_code in SOON:
@@ -141,7 +144,7 @@ def _status(error: APIStatusError) -> JudgeError:
     return JudgeError("rejected")
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds, from `retry-after-ms`, or `retry-after` as seconds or as a date."""
     try:
         if (ms := headers.get("retry-after-ms")) is not None:

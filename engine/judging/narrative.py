@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
 from redis.exceptions import RedisError
 
-from engine.judging.judge import Judge, JudgeError
+from engine.judging.judge import JudgeError, Written
 from engine.record.evaluations import Fence
 from engine.telemetry import log
 
@@ -23,18 +23,22 @@ Narrate = Callable[[UUID, int, int, int, str], Awaitable[None]]
 """(interview, run, attempt, offset in bytes, text)."""
 
 
-async def write_narrative(judge: Judge, narrate: Narrate, fence: Fence, title: str, findings: Sequence[str]) -> str:
+Write = Callable[[Callable[[str], None]], Awaitable[Written]]
+"""Asks a judge for feedback, which it gives piece by piece to whom it is handed."""
+
+
+async def write_narrative(write: Write, narrate: Narrate, fence: Fence) -> Written:
     """The feedback, sent on piece by piece; "" when the judge could not write it."""
     tail = _Tail(narrate, fence)
     sending = asyncio.create_task(tail.send())
     try:
-        text = await judge.narrate(title, findings, tail.add)
+        written = await write(tail.add)
         tail.ended.set()
         await asyncio.wait({sending}, timeout=LAST_SECONDS)
-        return text
+        return written
     except JudgeError as error:
         log.warning("narrative_failed", interview=fence.interview, run=fence.run, reason=error.code)
-        return ""
+        return Written("", error.spent)
     finally:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,9 @@ import msgspec
 from engine.core.marked import SECTION_CHARS_MAX
 from engine.core.pack import Rubric
 from engine.core.prompt import prompt_hash, schema_hash
-from engine.judging.judge import Judge
+from engine.judging.judge import Judge, Spent
+from engine.judging.prices import Prices
+from engine.judging.reuse import submission_hash
 from engine.record.evaluations import Handed, Landed
 
 COUNTS = ("ms", "input_tokens", "cached_tokens", "output_tokens")
@@ -22,26 +24,36 @@ def make_receipt(
     rubric: Rubric,
     judge: Judge,
     landed: Mapping[str, Landed],
+    prices: Prices,
+    narrative: Spent,
     *,
     attempt: int,
     seconds: float,
     fallback: str | None = None,
     trivial: str | None = None,
 ) -> dict[str, Any]:
-    """`judge` is who was asked first; `fallback` says why somebody else finished, `trivial` why nobody was asked."""
+    """`judge` is who was asked first; `fallback` says why the run left it, `trivial` why nobody was asked.
+
+    `criteria` says of each who judged it: code (nothing but `judge` null), or a judge, with the model that was asked,
+    the one that answered, every try's outcome, and who was asked before in vain. `used` and `cost` are of all calls, in
+    vain or not; what an earlier run had bought costs nothing here.
+    """
+    taken = [*(spent for one in landed.values() for spent in _spents(one)), narrative]
     return {
         "pack": handed.pack_hash,
         "rubric": rubric_hash(rubric),
         "prompt": prompt_hash(),
         "schema": schema_hash(),
-        "submission": handed.checksum,
+        "submission": submission_hash(handed),
         "judge": judge.name,
         **judge.describe(),
-        "models": sorted({landed.spent["model"] for landed in landed.values() if landed.spent.get("model")}),
+        "models": sorted({spent.model for spent in taken if spent.model}),
+        "criteria": {id: _criterion(one) for id, one in landed.items()},
+        "narrative": _shown(narrative),
         "attempt": attempt,
         "seconds": round(seconds, 3),
-        "calls": {id: list(one.spent["outcomes"]) for id, one in landed.items() if one.spent.get("outcomes")},
-        "used": {count: sum(one.spent.get(count, 0) for one in landed.values()) for count in COUNTS},
+        "used": _sum(taken),
+        "cost": prices.bill(taken),
         "cut": [field for field, text in handed.fields.items() if len(text) > SECTION_CHARS_MAX],
         "fallback": fallback,
         "trivial": trivial,
@@ -51,3 +63,27 @@ def make_receipt(
 def rubric_hash(rubric: Rubric) -> str:
     """SHA-256, in hex, of the rubric's canonical JSON."""
     return hashlib.sha256(msgspec.json.encode(rubric, order="sorted")).hexdigest()
+
+
+def _spents(landed: Landed) -> tuple[Spent, ...]:
+    return tuple(msgspec.convert(spent, Spent) for spent in (landed.spent, *landed.missed))
+
+
+def _criterion(landed: Landed) -> dict[str, Any]:
+    spent, *missed = _spents(landed)
+    shown = {"judge": landed.judge, **(_shown(spent) if landed.judge else {})}
+    if missed:
+        shown["missed"] = [_shown(one) for one in missed]
+    if landed.reused:
+        shown["reused"] = landed.reused
+    return shown
+
+
+def _shown(spent: Spent) -> dict[str, Any]:
+    """What it says beyond nothing."""
+    return {name: value for name, value in msgspec.to_builtins(spent).items() if value}
+
+
+def _sum(taken: Sequence[Spent]) -> dict[str, Any]:
+    sums: dict[str, Any] = {count: sum(getattr(spent, count) for spent in taken) for count in COUNTS}
+    return {**sums, "estimated": any(spent.estimated for spent in taken)}

@@ -18,7 +18,7 @@ from protocol.views import EvaluationView
 from protocol.words import FIELDS, Field, Language
 
 ATTEMPTS_MAX: Final = 5
-"""A run that outlived so many workers is set aside as failed: it may be what kills them."""
+"""A submission that so many workers died on is set aside: it may be what kills them."""
 RING_SECONDS_MAX: Final = 30
 AT_ONCE: Final = 100
 TELL_SECONDS: Final = 2.0
@@ -28,11 +28,16 @@ RunKey = tuple[UUID, int]
 
 
 class Landed(msgspec.Struct, frozen=True, kw_only=True):
-    """One criterion's result as it is kept, who judged it (None: code counted), and what it cost."""
+    """One criterion's result as it is kept, who judged it (None: code counted), and what that took.
+
+    `missed`: what those took who were asked before in vain. `reused`: the run (interview:run) that bought it.
+    """
 
     result: events.EvaluationCriterion
     judge: events.Judge | None = None
     spent: dict[str, Any] = {}
+    missed: tuple[dict[str, Any], ...] = ()
+    reused: str | None = None
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +91,8 @@ class Error(msgspec.Struct, frozen=True, kw_only=True):
 
 EXHAUSTED: Final = Error(
     code="attempts_exhausted",
-    message="The evaluation was interrupted too often. You can ask for it again.",
+    message="The evaluation was interrupted too often and is set aside. Your submission is safe; whoever runs this "
+    "site can let it go on.",
     retryable=True,
 )
 
@@ -100,6 +106,9 @@ class Fence(NamedTuple):
 
 
 HELD = "interview_id = $1 AND run = $2 AND attempt = $3 AND state = 'running' AND lease_until > now()"
+STRIKES = "(SELECT sum(o.attempt - o.forgiven) FROM evaluation_runs o WHERE o.interview_id = r.interview_id)"
+"""Attempts at a submission, in all its runs, that ended in silence. Those given back, or that ended a run, are
+forgiven: a drain is no crash, and a new run that is asked for is no new chance to kill."""
 _NEXT_RING = f"now() + make_interval(secs => least({RING_SECONDS_MAX}, power(2, least(rings, 10))))"
 
 
@@ -122,11 +131,11 @@ async def claim(engine: AsyncEngine, interview: UUID, run: int, *, owner: str, l
     """Take a run that waits or whose lease ended. None when somebody has it, or it has ended."""
     async with driver(engine) as connection:
         row = await connection.fetchrow(
-            """
-            UPDATE evaluation_runs
+            f"""
+            UPDATE evaluation_runs r
             SET state = 'running', attempt = attempt + 1, lease_owner = $3,
                 lease_until = now() + make_interval(secs => $4), rings = 0, ring_at = now()
-            WHERE interview_id = $1 AND run = $2 AND attempt < $5
+            WHERE interview_id = $1 AND run = $2 AND {STRIKES} < $5
               AND (state = 'queued' OR (state = 'running' AND lease_until <= now()))
             RETURNING attempt, verdicts
             """,
@@ -147,7 +156,10 @@ async def renew(engine: AsyncEngine, fence: Fence, lease_seconds: float) -> bool
 
 async def release(engine: AsyncEngine, fence: Fence) -> bool:
     """Give the run back to the queue; what has landed stays."""
-    sql = f"UPDATE evaluation_runs SET state = 'queued', lease_until = NULL, ring_at = now() WHERE {HELD}"
+    sql = (
+        "UPDATE evaluation_runs SET state = 'queued', forgiven = forgiven + 1, lease_until = NULL, ring_at = now() "
+        f"WHERE {HELD}"
+    )
     return await _held(engine, sql, fence)
 
 
@@ -161,7 +173,7 @@ async def finish(engine: AsyncEngine, fence: Fence, handed: Handed, result: Resu
     """End the run with its one stored evaluation, both or none. True also when this attempt had done so before."""
     async with driver(engine) as connection, connection.transaction():
         status = await connection.execute(
-            f"UPDATE evaluation_runs SET state = 'done', finished_at = now(), rings = 0, "
+            f"UPDATE evaluation_runs SET state = 'done', forgiven = attempt, finished_at = now(), rings = 0, "
             f"ring_at = now() + make_interval(secs => $4) WHERE {HELD}",
             *fence,
             TELL_SECONDS,
@@ -176,8 +188,8 @@ async def fail(engine: AsyncEngine, fence: Fence, error: Error) -> bool:
     """End the run without a result. True also when this attempt had done so before."""
     async with driver(engine) as connection:
         status = await connection.execute(
-            f"UPDATE evaluation_runs SET state = 'failed', error = $4, finished_at = now(), rings = 0, "
-            f"ring_at = now() + make_interval(secs => $5) WHERE {HELD}",
+            "UPDATE evaluation_runs SET state = 'failed', forgiven = attempt, error = $4, finished_at = now(), "
+            f"rings = 0, ring_at = now() + make_interval(secs => $5) WHERE {HELD}",
             *fence,
             _json(error),
             TELL_SECONDS,
@@ -250,7 +262,7 @@ async def to_ring(engine: AsyncEngine) -> list[RunKey]:
     """Runs that wait or whose lease ended, each given to one caller only, and again after 1, 2, 4 ... 30 s."""
     return await _next(
         engine,
-        f"(state = 'queued' OR (state = 'running' AND lease_until <= now())) AND attempt < {ATTEMPTS_MAX}",
+        f"(state = 'queued' OR (state = 'running' AND lease_until <= now())) AND {STRIKES} < {ATTEMPTS_MAX}",
     )
 
 
@@ -264,7 +276,7 @@ async def _next(engine: AsyncEngine, condition: str) -> list[RunKey]:
         rows = await connection.fetch(
             f"""
             UPDATE evaluation_runs AS r SET rings = rings + 1, ring_at = {_NEXT_RING}
-            FROM (SELECT interview_id, run FROM evaluation_runs WHERE {condition} AND ring_at <= now()
+            FROM (SELECT interview_id, run FROM evaluation_runs r WHERE {condition} AND ring_at <= now()
                   ORDER BY ring_at LIMIT {AT_ONCE} FOR UPDATE SKIP LOCKED) AS due
             WHERE r.interview_id = due.interview_id AND r.run = due.run
             RETURNING r.interview_id, r.run
@@ -288,11 +300,11 @@ async def soon(engine: AsyncEngine, keys: Sequence[RunKey], seconds: float = 1.0
 
 
 async def give_up(engine: AsyncEngine) -> list[RunKey]:
-    """End the runs that outlived ATTEMPTS_MAX workers; they are announced as failed."""
+    """End the runs of submissions that ATTEMPTS_MAX workers died on; they are announced as failed."""
     async with driver(engine) as connection:
         rows = await connection.fetch(
-            "UPDATE evaluation_runs SET state = 'failed', error = $1, finished_at = now(), rings = 0, ring_at = now() "
-            f"WHERE attempt >= {ATTEMPTS_MAX} "
+            "UPDATE evaluation_runs r SET state = 'failed', error = $1, finished_at = now(), rings = 0, "
+            f"ring_at = now() WHERE {STRIKES} >= {ATTEMPTS_MAX} "
             "AND (state = 'queued' OR (state = 'running' AND lease_until <= now())) RETURNING interview_id, run",
             _json(EXHAUSTED),
         )

@@ -263,11 +263,15 @@ evaluation_runs = sa.Table(
     sa.Column("run", sa.Integer, primary_key=True, autoincrement=False),
     _text("state"),
     _int("attempt", 0),
+    _int("forgiven", 0),  # attempts that count against nobody: given back, or ended well
     _at("lease_until", null=True),
     _text("lease_owner", null=True),
     _at("ring_at", now=True),
     _int("rings", 0),
     sa.Column("verdicts", JSONB, nullable=False, server_default=EMPTY_OBJECT),
+    sa.Column("tokens", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("cost", sa.Double, nullable=False, server_default=sa.text("0")),  # of what has a price
+    _text("material", null=True, index=True),  # a hash of all that was judged, and by what
     _flag("announced"),
     sa.Column("error", JSONB(none_as_null=True)),
     _at("created_at", now=True),

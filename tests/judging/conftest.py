@@ -103,7 +103,6 @@ def bench(engine: AsyncEngine, judge: OpenAIJudge, heard: Heard) -> MakeBench:
     base = Bench(
         engine=engine,
         judge=judge,
-        fallback=None,
         announce=heard.announce,
         narrate=heard.narrate,
         metrics=make_metrics(),

@@ -73,7 +73,9 @@ async def test_receipt(engine: AsyncEngine, bench: MakeBench, heard: Heard, mode
     receipt = heard.completed.receipt
     assert {"pack", "rubric", "prompt", "schema", "submission", "model", "attempt", "used"} <= receipt.keys()
     assert receipt["models"] == ["fake-1"]
-    assert receipt["calls"] == {criterion.id: ["ok"] for criterion in JUDGED}
+    assert {id: one.get("outcomes") for id, one in receipt["criteria"].items() if one["judge"]} == {
+        criterion.id: ["ok"] for criterion in JUDGED
+    }
     assert receipt["used"]["input_tokens"] > receipt["used"]["cached_tokens"] > 0
     assert model.url not in str(receipt)
 
@@ -114,7 +116,7 @@ async def test_invented_quotes(engine: AsyncEngine, bench: MakeBench, model: Fak
 async def test_captured_judge(engine: AsyncEngine, bench: MakeBench, model: FakeModel, heard: Heard) -> None:
     """A judge that obeys the submission is found out, and nobody stands in for it: that would be a way to choose."""
     model.script(Step(mode="obey", times=100))
-    assert await evaluate(bench(fallback=OfflineJudge()), await hand_in(engine), 1) == "failed"
+    assert await evaluate(bench(fallbacks=(OfflineJudge(),)), await hand_in(engine), 1) == "failed"
     assert heard.failed is not None
     assert heard.failed.code == "judge_captured"
     assert await stored(engine) == 0
@@ -157,7 +159,7 @@ async def test_outage_offline_stands_in(
     engine: AsyncEngine, bench: MakeBench, model: FakeModel, heard: Heard, offline: OfflineJudge
 ) -> None:
     model.script(Step(only=JUDGED[0].name), Step(status=503, times=100))
-    assert await evaluate(bench(fallback=offline), await hand_in(engine), 1) == "done"
+    assert await evaluate(bench(fallbacks=(offline,)), await hand_in(engine), 1) == "done"
     assert heard.completed is not None
     assert heard.completed.judge == "offline"
     assert heard.completed.receipt["fallback"] == "unavailable"

@@ -171,7 +171,8 @@ def test_breaker_closes_again() -> None:
 
 async def test_narrative(judge: OpenAIJudge, model: FakeModel) -> None:
     pieces: list[str] = []
-    text = await judge.narrate(GARAGE.title, ["[C1] met"], pieces.append)
-    assert text == "".join(pieces).strip()
+    written = await judge.narrate(GARAGE.title, ["[C1] met"], pieces.append)
+    assert written.text == "".join(pieces).strip()
+    assert written.spent.output_tokens > 0
     assert len(pieces) > 1
     assert STRONG["code"] not in str(model.calls[-1].body)

@@ -231,7 +231,7 @@ async def plays(person: Person, word: str) -> str:
         answer = await person.http.post(f"/v1/interviews/{id}/commands", json=body)
         assert answer.status_code == 200, answer.text
     bench = Bench(
-        engine=engine, judge=OfflineJudge(), fallback=None, announce=conductor.announce, narrate=conductor.narrate,
+        engine=engine, judge=OfflineJudge(), announce=conductor.announce, narrate=conductor.narrate,
         metrics=make_metrics(), owner="test", lease_seconds=5, job_seconds=5, calls_parallel=2,
     )  # fmt: skip
     assert await evaluate(bench, UUID(id), 1) == "done"

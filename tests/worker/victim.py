@@ -39,7 +39,6 @@ async def main(database_url: str, model_url: str, interview: str, hang_at: str) 
     bench = Bench(
         engine=make_engine(load_settings({}, database_url=database_url)),
         judge=OpenAIJudge(api_key="", base_url=model_url, model="fake-1", call_seconds=10.0, metrics=metrics),
-        fallback=None,
         announce=announce,
         narrate=narrate,
         metrics=metrics,

@@ -1,0 +1,68 @@
+"""What was judged before is not bought again: the same material, by the same words, asked of the same model.
+
+Only a user's own runs are looked at. To serve one user from another's would tell that the same text was handed in
+before, and would keep words of somebody who may have left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from engine.core.pack import Criterion
+from engine.core.prompt import prompt_hash, schema_hash
+from engine.judging.judge import Judge
+from engine.record.evaluations import Handed, Landed
+from engine.record.past_runs import Known
+
+
+def submission_hash(handed: Handed) -> str:
+    """SHA-256, in hex, of what the candidate handed in and of the answers it goes by."""
+    return _digest([handed.fields, handed.language, handed.answers])
+
+
+def material_hash(handed: Handed, judge: Judge, *, repeat: int = 0) -> str:
+    """SHA-256, in hex, of all that decides what `judge` is asked; the pack's hash covers its rubric.
+
+    `repeat`: the number of a run that must be judged afresh (a second opinion, an appeal): none is given another's.
+    """
+    return _digest([handed.pack_hash, prompt_hash(), schema_hash(), submission_hash(handed), judge.describe(), repeat])
+
+
+def landed_before(known: Sequence[Known], criterion: Criterion, judge: Judge, run: int) -> Landed | None:
+    """What this judge itself gave on a criterion, as a result of `run`; a stand-in's verdicts are not given back."""
+    asked = judge.describe()
+    for earlier in known:
+        landed = earlier.landed.get(criterion.id)
+        if landed is None or landed.judge != judge.name:
+            continue
+        if (landed.spent.get("provider"), landed.spent.get("asked")) != (asked["provider"], asked["model"]):
+            continue
+        names = {name: landed.spent.get(name, "") for name in ("provider", "asked", "model")}
+        return Landed(
+            result=msgspec.structs.replace(landed.result, run=run),
+            judge=landed.judge,
+            spent=names,
+            reused=landed.reused or f"{earlier.interview}:{earlier.run}",
+        )
+    return None
+
+
+def narrative_before(known: Sequence[Known], landed: Sequence[Landed]) -> str | None:
+    """The feedback that a finished run had on these very verdicts; None unless each of them was given back."""
+    judged = [one for one in landed if one.judge is not None]
+    if not judged or not all(one.reused for one in judged):
+        return None
+    return next((run.narrative for run in known if run.narrative and all(_is_of(one, run) for one in judged)), None)
+
+
+def _is_of(one: Landed, run: Known) -> bool:
+    earlier = run.landed.get(one.result.id)
+    return earlier is not None and earlier.result.verdicts == one.result.verdicts
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
