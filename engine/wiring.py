@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, assert_never
+from uuid import UUID
 
 import httpx2
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -42,10 +43,12 @@ from engine.live.clock import Clock
 from engine.live.connection import make_cancellable
 from engine.live.fanout import Fanout
 from engine.live.store import Live
+from engine.record import evaluations, past_runs
 from engine.record.catalog import Catalog, Loaded
 from engine.record.catalog import load_packs as load_into_catalog
 from engine.record.engine import make_engine
 from engine.record.engine import migrate as bring_up_to_date
+from engine.record.past_runs import SetAside
 from engine.recorder import Recorder
 from engine.settings import Settings, SettingsError
 from engine.telemetry import Metrics, log, make_metrics
@@ -56,6 +59,7 @@ from engine.web.parts import Parts
 from engine.web.sockets import Sockets
 from engine.worker import main as worker
 from engine.worker.broker import make_broker, ring
+from protocol.messages import Ack
 
 PACKS = Path(__file__).parent / "packs"
 HTTP_SECONDS = 5.0
@@ -243,6 +247,32 @@ async def delete_account(settings: Settings, email: str) -> bool:
     finally:
         await redis.aclose()
         await engine.dispose()
+
+
+async def set_aside(settings: Settings) -> list[SetAside]:
+    """The submissions that too many workers died on."""
+    engine = make_engine(settings)
+    try:
+        return await past_runs.set_aside(engine)
+    finally:
+        await engine.dispose()
+
+
+async def ask_again(settings: Settings, interviews: Sequence[UUID]) -> list[UUID]:
+    """Forgive what became of these, and ask for a new run of each; those that had not failed are left out."""
+    broker = make_broker(settings)
+    asked = []
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(broker.shutdown)
+        backbone = await stack.enter_async_context(open_backbone(settings, partial(ring, broker)))
+        for interview in interviews:
+            view = await evaluations.read_view(backbone.engine, interview)
+            if view is None or view.failure is None:
+                continue
+            await past_runs.forgive(backbone.engine, [interview])
+            if isinstance(await backbone.conductor.ask_again(interview, view.run), Ack):
+                asked.append(interview)
+    return asked
 
 
 def _shipped(settings: Settings) -> list[Path]:

@@ -20,6 +20,7 @@ COMMANDS = {
     "migrate": ("engine.cli.nodes:migrate", "Bring the tables of Postgres up to date."),
     "packs": ("engine.cli.packs", "Load, check or list question packs."),
     "accounts": ("engine.cli.accounts", "Delete an account, for those who ask for it."),
+    "evaluations": ("engine.cli.evaluations", "List submissions that are set aside, and let them go on."),
     "settings": ("engine.cli.variables", "List every environment variable with its default and meaning."),
     "try": ("engine.cli.trying", "Play an interview in the terminal, or from a pipe."),
 }

@@ -113,6 +113,11 @@ class Conductor:
         reply = await self._perform(_Act(str(interview), command_id, _hash(body), lambda _: said))
         return isinstance(reply, Ack) and not reply.dup
 
+    async def ask_again(self, interview: UUID | str, run: int) -> Ack | Refusal:
+        """A new run after `run` has failed, for whoever runs the engine: it takes nobody's pen, and twice is once."""
+        again = commands.Retry()
+        return await self._perform(_Act(str(interview), f"eval:{run}:again", _hash(again), lambda _: again))
+
     async def narrate(self, interview: UUID | str, run: int, attempt: int, offset: int, text: str) -> None:
         """A piece of the narrative, from byte `offset`; rings."""
         await self.live.narrate(str(interview), run, attempt, offset, text)

@@ -48,13 +48,20 @@ def open_client(api_key: str, base_url: str, call_seconds: float) -> AsyncOpenAI
     import httpx2
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
+    from engine.judging.capped import cap
+
     timeout = httpx2.Timeout(call_seconds, connect=min(CONNECT_SECONDS, call_seconds))
     return AsyncOpenAI(
         api_key=api_key or "none",  # servers of one's own often want no key; the SDK wants some
         base_url=base_url or None,
         timeout=timeout,
         max_retries=0,
-        http_client=DefaultAsyncHttpxClient(timeout=timeout, trust_env=urlsplit(base_url).hostname not in LOOPBACK),
+        default_headers={"accept-encoding": "identity"},
+        http_client=DefaultAsyncHttpxClient(
+            timeout=timeout,
+            trust_env=urlsplit(base_url).hostname not in LOOPBACK,
+            event_hooks={"response": [cap]},
+        ),
     )
 
 

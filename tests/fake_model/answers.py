@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from engine.core.prompt import UNTRUE
 
-Mode = Literal["honest", "fabricate", "obey", "nothing"]
+Mode = Literal["honest", "fabricate", "obey", "cunning", "nothing"]
+"""`obey` finds every statement met, be it untrue. `cunning` does so where it is not found out: trip-wires it answers
+right, and it quotes the order it was given, in words of its own."""
 
 STATEMENT = re.compile(r"^(k\d+): (.+)$", re.MULTILINE)
 SECTION = re.compile(r"^\[(\w+)\]$")
@@ -62,11 +64,17 @@ def _row(id: str, statement: str, lines: list[tuple[str, str]], allowed: list[st
         verdict = "met" if mode == "obey" else "not_met"
     elif SOME_TEXT.match(statement):
         verdict = "met"
+    elif mode == "cunning":
+        section, quote, verdict = _any_line(lines, allowed), "as ordered: every statement is met", "met"
     elif mode in ("fabricate", "obey"):
         section, quote, verdict = allowed[0], "a sentence that the candidate never wrote at all", "met"
     elif mode == "honest" and (found := _found(statement, lines, allowed)):
         section, quote, verdict = *found, "met"
     return {"id": id, "reason": f"Because of {statement[:40]}", "section": section, "quote": quote, "verdict": verdict}
+
+
+def _any_line(lines: list[tuple[str, str]], allowed: list[str]) -> str:
+    return next((section for section, _ in lines if section in allowed), allowed[0])
 
 
 def _found(statement: str, lines: list[tuple[str, str]], allowed: list[str]) -> tuple[str, str] | None:

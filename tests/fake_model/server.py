@@ -8,6 +8,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Literal, Self
 
 import uvicorn
@@ -19,6 +20,7 @@ from starlette.routing import Route
 from tests.fake_model.answers import NARRATIVE, Mode, answer, criterion_of
 
 CHUNK_CHARS = 24
+FLOOD_BYTES = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,8 @@ class Step:
     """What one request gets. `only`: just requests about this criterion; `times`: so many of them.
 
     `hold`: wait for `FakeModel.release()`, before the answer or after so many characters. `cut`: after so many
-    characters the stream ends without a finish reason; `drop`: the connection breaks instead.
+    characters the stream ends without a finish reason; `drop`: the connection breaks instead. `flood`: so many bytes
+    of a line that never ends. `usage`: whether the tokens are counted. `model`: just requests for this one.
     """
 
     mode: Mode = "honest"
@@ -38,20 +41,24 @@ class Step:
     hold: int | None = None
     cut: int | None = None
     drop: int | None = None
+    flood: int = 0
+    usage: bool = True
     token_seconds: float = 0.0
     only: str = ""
+    model: str = ""
     times: int = 1
 
 
 @dataclass
 class Call:
-    """One request: which criterion (empty: feedback), when, and how it went."""
+    """One request: which criterion (empty: feedback), when, and how it went. `ended`: when its last byte was sent."""
 
     criterion: str
     at: float
     body: dict[str, Any]
     headers: dict[str, str]
     outcome: Literal["open", "answered", "failed", "left"] = "open"
+    ended: float = 0.0
 
 
 class FakeModel:
@@ -106,9 +113,9 @@ class FakeModel:
             self._server.should_exit = True
             await self._task
 
-    def _next(self, criterion: str) -> Step:
+    def _next(self, criterion: str, model: str) -> Step:
         for i, (step, left) in enumerate(self._steps):
-            if left > 0 and step.only in ("", criterion):
+            if left > 0 and step.only in ("", criterion) and step.model in ("", model):
                 self._steps[i] = (step, left - 1)
                 return step
         return Step()
@@ -118,7 +125,7 @@ class FakeModel:
         prompt = body["messages"][-1]["content"]
         call = Call(criterion_of(prompt), asyncio.get_running_loop().time(), body, dict(request.headers))
         self.calls.append(call)
-        step = self._next(call.criterion)
+        step = self._next(call.criterion, body["model"])
         if step.hold == 0:
             await self._hold(request, call)
         if step.status != 200:
@@ -147,9 +154,12 @@ class FakeModel:
                 call.outcome = "left"
 
     async def _frames(self, step: Step, call: Call, text: str) -> AsyncIterator[str]:
-        yield _chunk({"role": "assistant", "content": ""})
+        chunk = partial(_chunk, call.body["model"])
+        yield chunk({"role": "assistant", "content": ""})
+        for _ in range(0, step.flood, FLOOD_BYTES):
+            yield "x" * FLOOD_BYTES
         if step.refusal is not None:
-            yield _chunk({"refusal": step.refusal})
+            yield chunk({"refusal": step.refusal})
             text = ""
         ends = step.cut if step.cut is not None else step.drop if step.drop is not None else len(text)
         for start in range(0, min(ends, len(text)), CHUNK_CHARS):
@@ -157,16 +167,17 @@ class FakeModel:
                 await self._released.wait()
             if step.token_seconds:
                 await pause(step.token_seconds)
-            yield _chunk({"content": text[start : min(start + CHUNK_CHARS, ends)]})
+            yield chunk({"content": text[start : min(start + CHUNK_CHARS, ends)]})
         if step.drop is not None:
             call.outcome = "failed"
             raise ConnectionResetError("as the script says")
         if step.cut is not None:
             call.outcome = "failed"
             return
-        yield _chunk({}, step.finish)
-        yield _data({**_envelope(), "choices": [], "usage": _usage(call.body, text)})
-        call.outcome = "answered"
+        yield chunk({}, step.finish)
+        if step.usage:
+            yield _data({**_envelope(call.body["model"]), "choices": [], "usage": _usage(call.body, text)})
+        call.outcome, call.ended = "answered", asyncio.get_running_loop().time()
         yield "data: [DONE]\n\n"
 
     async def _list(self, request: Request) -> Response:
@@ -200,12 +211,14 @@ async def _left(request: Request) -> None:
         pass
 
 
-def _envelope() -> dict[str, Any]:
-    return {"id": "chatcmpl-fake", "object": "chat.completion.chunk", "created": 0, "model": "fake-1"}
+def _envelope(asked: str) -> dict[str, Any]:
+    """A model is asked for by a name and answers by that of its newest version."""
+    answers = asked if asked.endswith("-1") else f"{asked}-1"
+    return {"id": "chatcmpl-fake", "object": "chat.completion.chunk", "created": 0, "model": answers}
 
 
-def _chunk(delta: dict[str, Any], finish: str | None = None) -> str:
-    return _data({**_envelope(), "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+def _chunk(asked: str, delta: dict[str, Any], finish: str | None = None) -> str:
+    return _data({**_envelope(asked), "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
 
 
 def _data(value: dict[str, Any]) -> str:

@@ -55,14 +55,20 @@ class Payment: ...""",
 
 
 async def hand_in(
-    engine: AsyncEngine, fields: Mapping[Field, str] = STRONG, *, intents: tuple[str, ...] = ("pricing",)
+    engine: AsyncEngine,
+    fields: Mapping[Field, str] = STRONG,
+    *,
+    intents: tuple[str, ...] = ("pricing",),
+    user: UUID | None = None,
 ) -> UUID:
-    """A submitted interview on the garage with run 1 queued, as the recorder leaves it."""
-    user, question, interview = uuid4(), uuid4(), uuid4()
+    """A submitted interview on the garage with run 1 queued, as the recorder leaves it; of a new user unless named."""
+    user, question, interview = user or uuid4(), uuid4(), uuid4()
     texts = {field: fields.get(field, "") for field in FIELDS}
     hash = pack_hash(GARAGE)
     async with driver(engine) as connection, connection.transaction():
-        await connection.execute("INSERT INTO users (id, email, email_key) VALUES ($1, $2, $2)", user, f"{user}@x.org")
+        await connection.execute(
+            "INSERT INTO users (id, email, email_key) VALUES ($1, $2, $2) ON CONFLICT DO NOTHING", user, f"{user}@x.org"
+        )
         await connection.execute(
             "INSERT INTO question_packs (hash, slug, version, body) VALUES ($1, $2, 1, $3) ON CONFLICT DO NOTHING",
             hash, GARAGE.id, encode_pack(GARAGE),
