@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from engine.cli import Told
-from engine.cli.servers import check_servers, read_settings, some_servers
+from engine.cli.servers import check_servers, joined, read_settings, some_servers
 from engine.core.lint import Finding
 from engine.core.lint import lint as find
 from engine.core.pack import Pack, PackError, parse_pack
 from engine.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 SHIPPED = Path(__file__).parent.parent / "packs"
 SUFFIXES = (".yaml", ".yml")
@@ -68,6 +75,113 @@ def load(paths: tuple[Path, ...]) -> None:
         asyncio.run(_load(settings, packs))
 
 
+@command.command("ask")
+@click.argument("pack")
+@click.argument("texts", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each text.")
+def ask(pack: str, texts: tuple[str, ...], as_json: bool) -> None:
+    """Put TEXTS to the rules of PACK, a slug or a file, and say what is decided and what carried it.
+
+    A TEXT "-" stands for the lines of the standard input. Nothing is loaded, charged or recorded.
+    """
+    from engine.cli.packs_print import decision, responses, shown
+    from engine.core.matcher import compile_rules
+    from engine.core.matcher.explain import explain
+
+    asked = _named(pack)
+    compiled = compile_rules(asked.clarification)
+    for text in _lines(texts):
+        explained = explain(asked.clarification, compiled, text)
+        told = responses(asked, explained)
+        if as_json:
+            parts = [{**msgspec.to_builtins(one), "response": said} for one, said in zip(explained, told, strict=True)]
+            click.echo(msgspec.json.encode({"pack": asked.id, "text": text, "parts": parts}))
+            continue
+        if len(explained) > 1:
+            click.echo(f'"{shown(text)}" asks {len(explained)} things.')
+        for one, said in zip(explained, told, strict=True):
+            click.echo("\n".join(decision(one, said)) + "\n")
+
+
+@command.command("gaps")
+@click.argument("slug", required=False)
+@click.option("--since", type=click.FloatRange(min=0, min_open=True), metavar="DAYS", help="What was asked in them.")
+@click.option(
+    "--min",
+    "people_min",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    metavar="PEOPLE",
+    help="Leave out what fewer people asked.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each question.")  # fmt: skip
+def gaps(slug: str | None, since: float | None, people_min: int, as_json: bool) -> None:
+    """List what people ask and no rule answers, on SLUG or on all questions, the most asked first.
+
+    Reads the record: what got the fallback, and what was refused with "not what I asked", in groups that mean the
+    same. Measured with the rules that are loaded now. What it prints is what candidates wrote.
+    """
+    with _record(read_settings()) as settings:
+        asyncio.run(_gaps(settings, slug, since, people_min, as_json=as_json))
+
+
+async def _gaps(settings: Settings, slug: str | None, since: float | None, people_min: int, *, as_json: bool) -> None:
+    from sqlalchemy.exc import DBAPIError, ProgrammingError
+
+    from engine.record.engine import make_engine
+    from engine.record.missed import read_slugs
+
+    await check_servers(settings, redis=False)
+    engine = make_engine(settings, name="packs")
+    try:
+        slugs = await read_slugs(engine)
+        if slug is not None and slug not in slugs:
+            raise Told(f"The record has no question `{slug}`. Questions: {', '.join(slugs) or 'none'}.")
+        asked = [await _gaps_of(engine, one, since, people_min, as_json) for one in (slugs if slug is None else [slug])]
+    except ProgrammingError:
+        raise Told("The record has no tables yet. First: `engine migrate`.") from None
+    except (DBAPIError, OSError) as error:  # a TimeoutError is an OSError
+        raise Told(f"The record cannot be read ({type(error).__name__}). If it is large, try --since.") from None
+    finally:
+        await engine.dispose()
+    if not any(asked) and not as_json:
+        click.echo("Every question in the record got its answer.")
+
+
+async def _gaps_of(engine: AsyncEngine, slug: str, since: float | None, people_min: int, as_json: bool) -> bool:
+    """Print those of one question; whether there was anything to look at."""
+    from engine.cli.packs_print import gap_lines
+    from engine.core.gaps import find_gaps
+    from engine.record.missed import read_missed, read_pack
+
+    missed, more = await read_missed(engine, slug, since)
+    if not missed:
+        return False
+    cut = f"the newest {len(missed)} alone were read" if more else ""
+    click.echo(f"{slug}: grouping {len(missed)} questions ...", err=True)
+    found = find_gaps((await read_pack(engine, slug)).clarification, missed)
+    if as_json:
+        kept = tuple(gap for gap in found.gaps if gap.people >= people_min)
+        told = msgspec.to_builtins(msgspec.structs.replace(found, gaps=kept))
+        click.echo(msgspec.json.encode({"question": slug, "cut": more, **told}))
+    else:
+        click.echo("\n".join([*gap_lines(slug, found, people_min), *([f"  {cut}"] if cut else [])]) + "\n")
+    return True
+
+
+@contextmanager
+def _record(settings: Settings) -> Iterator[Settings]:
+    """Settings that name a Postgres with a record in it: the one that is set, that runs, or of the data folder."""
+    if settings.database_url:
+        yield settings
+    elif joined(settings) or (settings.data_dir / "postgres").exists():
+        with some_servers(settings) as found:
+            yield found
+    else:
+        raise Told(f"There is no record. Set DATABASE_URL, or run `engine up`, which keeps one in {settings.data_dir}.")
+
+
 async def _load(settings: Settings, packs: list[Pack]) -> None:
     from engine.record.catalog import load_packs
     from engine.record.engine import make_engine, migrate
@@ -94,6 +208,26 @@ def _files(paths: tuple[Path, ...]) -> list[Path]:
     if not found:
         raise Told(f"No packs ({', '.join(SUFFIXES)}) in {', '.join(str(place) for place in places)}.")
     return found
+
+
+def _named(name: str) -> Pack:
+    """The pack of a file, or of a slug among those that ship and ENGINE_PACKS_DIR's (which go first)."""
+    if Path(name).is_file():
+        return _parsed(Path(name))
+    packs = {pack.id: pack for pack in map(_parsed, _files(()))}
+    if name not in packs:
+        raise Told(f"There is no file and no pack `{name}`. Packs: {', '.join(sorted(packs))}.")
+    return packs[name]
+
+
+def _lines(texts: tuple[str, ...]) -> Iterator[str]:
+    """Each text; for "-" each line of the standard input that is not blank."""
+    for text in texts:
+        if text == "-":
+            with click.open_file("-", encoding="utf-8", errors="replace") as lines:
+                yield from (line.strip() for line in lines if line.strip())
+        else:
+            yield text
 
 
 def _parsed(file: Path) -> Pack:
