@@ -30,8 +30,8 @@ from engine.record.interviews import start
 from engine.settings import Settings
 from tests.core.shipped import SMALL
 from tests.core.test_machine import PACK
-from tests.record.test_events import NOW, Written, write
-from tests.record.test_interviews import new_user, sibling
+from tests.record.test_events import Written, write
+from tests.record.test_interviews import NOW, new_user, sibling
 
 HEAVY = ("sqlalchemy", "openai", "taskiq", "starlette", "uvicorn", "numpy", "redis", "asyncpg", "alembic")
 FREE_PORT = "0"

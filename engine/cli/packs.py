@@ -105,7 +105,12 @@ def ask(pack: str, texts: tuple[str, ...], as_json: bool) -> None:
 
 @command.command("gaps")
 @click.argument("slug", required=False)
-@click.option("--since", type=click.FloatRange(min=0, min_open=True), metavar="DAYS", help="What was asked in them.")
+@click.option(
+    "--since",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="DAYS",
+    help="Only what was asked in these last days.",
+)
 @click.option(
     "--min",
     "people_min",
@@ -115,7 +120,7 @@ def ask(pack: str, texts: tuple[str, ...], as_json: bool) -> None:
     metavar="PEOPLE",
     help="Leave out what fewer people asked.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each question.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each question.")
 def gaps(slug: str | None, since: float | None, people_min: int, as_json: bool) -> None:
     """List what people ask and no rule answers, on SLUG or on all questions, the most asked first.
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from engine.core.matcher.embedding import PIECE_CHARS_MAX, pieces, read, shipped
+from engine.core.matcher.fitted import FEATURES, FILE, fitted
 
 PACKAGE = resources.files("engine.core.matcher")
 BYTES_MAX = 4_200_000
@@ -84,6 +85,18 @@ def test_the_table_is_the_one_its_note_names() -> None:
     assert table.recipe in note
     assert f"{len(table.ids):,} rows of {table.dims}" in note
     assert len(table.rows) == len(table.scales) == len(table.ids)
+
+
+def test_what_was_fitted_is_what_the_note_names() -> None:
+    """Whoever fits anew writes the new sum into table.md."""
+    data = PACKAGE.joinpath(FILE).read_bytes()
+    found = fitted()
+    assert hashlib.sha256(data).hexdigest() in PACKAGE.joinpath("table.md").read_text()
+    assert found.map.shape == (shipped().dims, shipped().dims)
+    assert found.weights.shape == (len(FEATURES),)
+    assert np.isfinite(found.map).all() and np.isfinite(found.weights).all()
+    with pytest.raises(ValueError, match="read-only"):
+        found.weights[0] = 1
 
 
 def test_a_table_that_is_read_again_says_the_same() -> None:

@@ -20,8 +20,8 @@ from engine.record.events import driver
 from engine.record.missed import read_missed, read_pack, read_slugs
 from protocol import commands as c
 from tests.core.test_machine import CHANGE, PACK
-from tests.record.test_events import NOW, Written, write
-from tests.record.test_interviews import new_user, sibling
+from tests.record.test_events import Written, write
+from tests.record.test_interviews import NOW, new_user, sibling
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import yaml
 
 FOLDER = Path(__file__).parent / "development"
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Eight times as fast, where PyYAML has it."""
 
 
 class Said(NamedTuple):
@@ -43,8 +45,8 @@ def load(folder: Path = FOLDER) -> list[Question]:
 
 
 def _question(path: Path) -> Question:
-    author = yaml.safe_load(path.read_text())
-    candidates = yaml.safe_load(path.with_name(f"{author['slug']}.said.yaml").read_text())
+    author = yaml.load(path.read_text(), LOADER)
+    candidates = yaml.load(path.with_name(f"{author['slug']}.said.yaml").read_text(), LOADER)
     rules = {rule["intent"]: tuple(rule["examples"]) for rule in author["rules"]}
     said = tuple(_said(row) for row in candidates["said"])
     for one in said:
