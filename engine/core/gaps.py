@@ -147,7 +147,8 @@ def groups(vectors: Array) -> list[list[int]]:
         one = int(likeness.argmax())
         other = int(nearest[one])
         _join(alike, members, one, other)
-        stale = (nearest == one) | (nearest == other) | (alike[:, one] > likeness)
+        # Nobody is nearer to two together than to the nearer of them, so only these have to look again.
+        stale = (nearest == one) | (nearest == other)
         stale[[one, other]] = True
         nearest[stale] = alike[stale].argmax(axis=1)
         likeness[stale] = alike[stale, nearest[stale]]
