@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Literal, Self
@@ -67,6 +67,8 @@ class FakeModel:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.url = ""
+        self.reader: Callable[[str], str] | None = None
+        """Who answers in place of the honest reader, until the next script: a prompt in, a reply out."""
         self._steps: list[tuple[Step, int]] = []
         self._released = asyncio.Event()
         self._server: uvicorn.Server | None = None
@@ -82,6 +84,7 @@ class FakeModel:
     def script(self, *steps: Step) -> None:
         """Replace the script, forget the calls, hold again."""
         self.calls.clear()
+        self.reader = None
         self._steps = [(step, step.times) for step in steps]
         self._released = asyncio.Event()
 
@@ -132,8 +135,11 @@ class FakeModel:
             call.outcome = "failed"
             error = {"message": "as the script says", "type": "scripted", "code": str(step.status)}
             return JSONResponse({"error": error}, step.status, headers=step.headers)
-        text = step.text if step.text is not None else answer(prompt, step.mode) if call.criterion else NARRATIVE
+        text = step.text if step.text is not None else self._read(prompt, step) if call.criterion else NARRATIVE
         return StreamingResponse(self._stream(step, call, text), media_type="text/event-stream")
+
+    def _read(self, prompt: str, step: Step) -> str:
+        return self.reader(prompt) if self.reader is not None and step.mode == "honest" else answer(prompt, step.mode)
 
     async def _hold(self, request: Request, call: Call) -> None:
         """Until released, or until the client leaves."""

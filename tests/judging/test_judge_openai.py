@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from email.utils import formatdate
 from typing import Any
 
 import pytest
 
 from engine.core.prompt import Submission
+from engine.judging import capped
 from engine.judging.breaker import FAILURES_MAX, OPEN_SECONDS, Breaker
 from engine.judging.judge import Case, JudgeError
 from engine.judging.judge_openai import TRIES, OpenAIJudge
+from engine.judging.model_stream import retry_after
 from tests.fake_model import FakeModel, Step
 from tests.judging.stage import GARAGE, JUDGED, STRONG
 from tests.until import until
@@ -111,11 +115,41 @@ async def test_retry_after_is_kept(judge: OpenAIJudge, model: FakeModel) -> None
     assert second.at - first.at >= 0.4
 
 
-async def test_retry_after_that_is_too_long(judge: OpenAIJudge, model: FakeModel) -> None:
-    model.script(Step(status=429, headers={"retry-after": "3600"}, times=FOREVER))
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "20"}, 20),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "7", "retry-after-ms": "250"}, 0.25),
+        ({"retry-after": formatdate(time.time() + 1_000, usegmt=True)}, 950),
+        ({"retry-after": formatdate(time.time() - 1_000, usegmt=True)}, 0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "²"}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after-ms": "nan"}, 0),
+    ],
+)
+def test_retry_after_in_all_its_forms(headers: dict[str, str], seconds: float | None) -> None:
+    found = retry_after(headers)
+    assert found == (None if seconds is None else pytest.approx(seconds, abs=60 if seconds > 100 else 0))
+
+
+@pytest.mark.parametrize("wait", ["3600", "Fri, 31 Dec 2199 23:59:59 GMT"])
+async def test_retry_after_that_is_too_long(judge: OpenAIJudge, model: FakeModel, wait: str) -> None:
+    model.script(Step(status=429, headers={"retry-after": wait}, times=FOREVER))
     with pytest.raises(JudgeError, match="rate_limited"):
         await judge.judge_criterion(CASE, CRITERION)
     assert len(model.calls) == 1
+
+
+async def test_a_line_that_never_ends(judge: OpenAIJudge, model: FakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it is text, so that its characters are not counted: its bytes are."""
+    monkeypatch.setattr(capped, "REPLY_BYTES_MAX", 1_000_000)
+    model.script(Step(flood=4_000_000))
+    judged = await judge.judge_criterion(CASE, CRITERION)
+    assert judged.spent.outcomes == ("too_large", "ok")
+    assert model.calls[0].headers["accept-encoding"] == "identity"
 
 
 async def test_shorter_reasons_after_length(judge: OpenAIJudge, model: FakeModel) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.record.events import driver
 from tests.fake_model import FakeModel, Step
-from tests.judging.stage import JUDGED, Heard, hand_in
+from tests.judging.stage import GARAGE, JUDGED, Heard, hand_in
 from tests.until import until
 from tests.worker.conftest import Working
 
@@ -113,6 +113,45 @@ async def test_killed(
     assert {model.asked(criterion.name) for criterion in JUDGED} <= {1, 2}
     assert sorted(heard.order) == sorted(set(heard.order))
     assert sum(id.endswith(":end") for id in heard.order) == 1
+
+
+@pytest.mark.parametrize("what", [JUDGED[-1].name, ""], ids=["the last criterion", "the feedback"])
+async def test_killed_between_an_answer_and_its_write(
+    engine: AsyncEngine,
+    database_url: str,
+    victims: Victims,
+    working: Working,
+    model: FakeModel,
+    heard: Heard,
+    what: str,
+) -> None:
+    """The model has answered, and Postgres holds the worker's write up until it is dead."""
+    interview = await hand_in(engine)
+    others = [Step(only=criterion.name) for criterion in JUDGED if criterion.name != what]
+    model.script(*others, Step(hold=0))
+    await victims.make(database_url, model.url, str(interview), NEVER)
+    await until(lambda: model.asked(what) == 1)
+    await until(lambda: judged(engine, len(GARAGE.rubric.criteria) - (what != "")))
+    async with driver(engine) as connection, connection.transaction():
+        await connection.execute("SELECT 1 FROM evaluation_runs FOR UPDATE")
+        model.release()
+        await until(lambda: all(call.outcome == "answered" for call in model.calls))
+        victims.signal(signal.SIGKILL)
+        await until(victims.gone)
+    assert await state(engine) == ("running", 0)
+    async with working():
+        await until(lambda: heard.completed)
+    assert await state(engine) == ("done", 1)
+    assert [model.asked(criterion.name) for criterion in JUDGED] == [1 + (c.name == what) for c in JUDGED]
+    assert model.asked("") <= 2
+
+
+async def judged(engine: AsyncEngine, criteria: int) -> bool:
+    async with driver(engine) as connection:
+        kept = await connection.fetchval(
+            "SELECT count(*) FROM jsonb_object_keys((SELECT verdicts FROM evaluation_runs))"
+        )
+    return bool(kept == criteria)
 
 
 async def test_frozen_worker_wakes_too_late(
