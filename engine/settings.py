@@ -111,7 +111,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A JSON file with a version, and prices a million tokens by model (engine/judging/README.md). Without it receipts
     say that no price is known."""
     judge_day_tokens: Limit = 2_000_000
-    """What models may take in and give out for one user in 24 hours: some 50 evaluations. 0: no limit."""
+    """What models may take in and give out for one user in 24 hours: about a hundred usual evaluations, or ten of the
+    largest that can be handed in. 0: no limit."""
     judge_day_cost: Annotated[float, Meta(ge=0)] = 0.0
     """The same in money, by ENGINE_JUDGE_PRICES, which must then know every model that is asked. 0: no limit."""
 
