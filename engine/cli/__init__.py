@@ -19,6 +19,7 @@ COMMANDS = {
     "worker": ("engine.cli.nodes:worker", "Run one worker, which judges submissions."),
     "migrate": ("engine.cli.nodes:migrate", "Bring the tables of Postgres up to date."),
     "packs": ("engine.cli.packs", "Load, check or list question packs."),
+    "judge": ("engine.cli.judging", "Judge a submission from a file, or put a judge on trial (judge bench)."),
     "accounts": ("engine.cli.accounts", "Delete an account, for those who ask for it."),
     "evaluations": ("engine.cli.evaluations", "List submissions that are set aside, and let them go on."),
     "settings": ("engine.cli.variables", "List every environment variable with its default and meaning."),

@@ -34,16 +34,17 @@ class MarkedCopy(msgspec.Struct, frozen=True, kw_only=True):
 def sanitise(text: str) -> list[str]:
     """Lines in the form `evidence` compares, without what the eye cannot see and the signs our marks are made of."""
     text = unicodedata.normalize("NFKC", text.translate(TYPOGRAPHY)).replace("\t", "    ")
-    return [plain(line).rstrip() for line in text.splitlines()]
+    lines = plain("\n".join(text.splitlines())).split("\n") if text else []
+    return [line.rstrip() for line in lines]
 
 
 def plain(text: str) -> str:
     """The text without what the eye cannot see (and Postgres would not store); blanks of every kind are spaces."""
-    return "".join(" " if char.isspace() and char != "\n" else char for char in text if _is_seen(char))
+    return text.translate({ord(char): " " if char.isspace() else "" for char in set(text) if _is_odd(char)})
 
 
-def _is_seen(char: str) -> bool:
-    return char.isspace() or unicodedata.category(char) not in _UNSEEN
+def _is_odd(char: str) -> bool:
+    return char not in " \n" and (char.isspace() or unicodedata.category(char) in _UNSEEN)
 
 
 def marked_copy(fields: Mapping[Field, str], mark: str) -> MarkedCopy:

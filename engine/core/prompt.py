@@ -10,8 +10,8 @@ from typing import Any, Final
 import msgspec
 from protocol.words import Field, Language
 
-from engine.core.evidence import normalise
-from engine.core.marked import CLOSE, OPEN, marked_copy
+from engine.core.evidence import CLOSE, OPEN, normalise
+from engine.core.marked import marked_copy
 from engine.core.pack import Check, Criterion, Pack, TimeLimits
 
 NO_SECTION: Final = "none"

@@ -12,6 +12,7 @@ from protocol.events import CheckVerdict, EvaluationCriterion, VerdictWord
 from protocol.words import Field
 
 from engine.core.evidence import Verdict
+from engine.core.marked import sanitise
 from engine.core.pack import Asked, Check, Criterion, Filled, Named, Pack, Rubric, Section, Sections
 
 LEVEL_FROM: Final = (Fraction(1, 3), Fraction(2, 3), Fraction(1))
@@ -23,7 +24,7 @@ Level = Literal["mid", "senior"]
 
 _WORD = re.compile(r"\w")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_LISTED = re.compile(r"[\s\-*•+#\d.)`]*(?:(?:abstract|class|enum|interface|struct|type|record)\s+)*[`*]*([A-Z]\w+)")
+_LISTED = re.compile(r"[\W\d_]*(?:(?:abstract|class|enum|interface|struct|type|record)\s+)*[`*]*([A-Z]\w+)")
 
 
 class RubricError(ValueError):
@@ -143,7 +144,8 @@ def items(text: str) -> int:
 
 
 def is_filled(text: str, section: Section) -> bool:
-    """Whether a field holds a word and reaches its section's minimum of characters and items."""
+    """Whether a field holds a word and reaches its section's minimum of characters (seen, not blank) and items."""
+    text = "\n".join(sanitise(text))
     said = "".join(text.split())
     return bool(_WORD.search(said)) and len(said) >= section.min_chars and items(text) >= section.min_items
 
@@ -153,9 +155,9 @@ def named_in_code(fields: Mapping[Field, str]) -> tuple[int, int]:
 
     A class is listed by the first capitalised word of a line; case and underscores do not matter in the code.
     """
-    lines = fields.get("entities", "").splitlines()
+    lines = sanitise(fields.get("entities", ""))
     listed = dict.fromkeys(_plain(found.group(1)) for line in lines if (found := _LISTED.match(line)))
-    used = {_plain(word) for word in _IDENTIFIER.findall(fields.get("code", ""))}
+    used = {_plain(word) for line in sanitise(fields.get("code", "")) for word in _IDENTIFIER.findall(line)}
     return sum(name in used for name in listed), len(listed)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from engine.core.evidence import QUOTE_CHARS_MIN, Verdict
-from engine.core.marked import SECTION_CHARS_MAX
+from engine.core.marked import SECTION_CHARS_MAX, sanitise
 from engine.core.pack import Check, Criterion
 from engine.core.prompt import QUOTE_CHARS
 from engine.judging.judge import Case, Judged, Written
@@ -65,7 +65,7 @@ def _verdict(check: Check, lines: Sequence[Line]) -> Verdict:
 
 def _lines(fields: Mapping[Field, str], evidence: Sequence[Field]) -> list[Line]:
     """The lines that can be quoted, with their words."""
-    texts = ((field, line.strip()) for field in evidence for line in fields[field][:SECTION_CHARS_MAX].splitlines())
+    texts = ((field, line.strip()) for field in evidence for line in sanitise(fields[field][:SECTION_CHARS_MAX]))
     return [(field, line, _stems(line)) for field, line in texts if len(line) >= QUOTE_CHARS_MIN]
 
 

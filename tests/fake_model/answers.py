@@ -26,9 +26,9 @@ NARRATIVE = "You state the core of the design clearly. What is missing most is n
 
 def answer(prompt: str, mode: Mode) -> str:
     """The reply to a judge's prompt, as a text that fits the schema."""
-    lines = _lines(prompt)
-    allowed = _allowed(prompt)
-    rows = [_row(id, statement, lines, allowed, mode) for id, statement in STATEMENT.findall(_last(prompt))]
+    lines = said_lines(prompt)
+    allowed = allowed_sections(prompt)
+    rows = [_row(id, statement, lines, allowed, mode) for id, statement in STATEMENT.findall(last_block(prompt))]
     return json.dumps({"verdicts": rows})
 
 
@@ -38,16 +38,16 @@ def criterion_of(prompt: str) -> str:
     return found.group(1) if found else ""
 
 
-def _last(prompt: str) -> str:
+def last_block(prompt: str) -> str:
     return prompt[prompt.rindex("STATEMENTS TO CHECK") :]
 
 
-def _allowed(prompt: str) -> list[str]:
-    found = re.search(r"^Sections you may quote from: (.+)\.$", _last(prompt), re.MULTILINE)
+def allowed_sections(prompt: str) -> list[str]:
+    found = re.search(r"^Sections you may quote from: (.+)\.$", last_block(prompt), re.MULTILINE)
     return found.group(1).split(", ") if found else []
 
 
-def _lines(prompt: str) -> list[tuple[str, str]]:
+def said_lines(prompt: str) -> list[tuple[str, str]]:
     """(section, text) of every line of the candidate."""
     section, lines = "", []
     for line in prompt.splitlines():
