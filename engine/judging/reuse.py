@@ -37,9 +37,7 @@ def landed_before(known: Sequence[Known], criterion: Criterion, judge: Judge, ru
     asked = judge.describe()
     for earlier in known:
         landed = earlier.landed.get(criterion.id)
-        if landed is None or landed.judge != judge.name:
-            continue
-        if (landed.spent.get("provider"), landed.spent.get("asked")) != (asked["provider"], asked["model"]):
+        if landed is None or _asked(landed) != (asked["provider"], asked["model"]):
             continue
         names = {name: landed.spent.get(name, "") for name in ("provider", "asked", "model")}
         return Landed(
@@ -49,6 +47,11 @@ def landed_before(known: Sequence[Known], criterion: Criterion, judge: Judge, ru
             reused=landed.reused or f"{earlier.interview}:{earlier.run}",
         )
     return None
+
+
+def _asked(landed: Landed) -> tuple[str, str]:
+    """("", "") where nobody was asked."""
+    return landed.spent.get("provider", ""), landed.spent.get("asked", "")
 
 
 def narrative_before(known: Sequence[Known], landed: Sequence[Landed]) -> str | None:

@@ -34,17 +34,18 @@ async def test_a_run_beyond_the_limit_fails_and_says_why(
     engine: AsyncEngine, bench: MakeBench, model: FakeModel, heard: Heard
 ) -> None:
     user = uuid4()
-    assert await evaluate(bench(), await hand_in(engine, user=user), 1) == "done"
+    first = await hand_in(engine, user=user)
+    assert await evaluate(bench(), first, 1) == "done"
+    limit = Budget(tokens=(await used_of_late(engine, first)).tokens)
     model.calls.clear()
     heard.said.clear()
-    assert await evaluate(bench(budget=LITTLE), await hand_in(engine, {"code": CODE}, user=user), 1) == "failed"
+    assert await evaluate(bench(budget=limit), await hand_in(engine, {"code": CODE}, user=user), 1) == "failed"
     assert model.calls == []
     assert heard.failed is not None
     assert (heard.failed.code, heard.failed.retryable) == ("judge_over_budget", True)
     assert "today" in heard.failed.message
     heard.said.clear()
-    other = await hand_in(engine, {"code": CODE})
-    assert await evaluate(bench(budget=Budget(tokens=100_000)), other, 1) == "done"
+    assert await evaluate(bench(budget=limit), await hand_in(engine, {"code": CODE}), 1) == "done"  # somebody else
 
 
 async def test_yesterday_does_not_count(engine: AsyncEngine, bench: MakeBench) -> None:

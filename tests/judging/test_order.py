@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.judging.test_judge_openai import CASE, FOREVER
 
 FIRST, SMALL, OTHER = "fake-1", "small", "other"
 ONE = JUDGED[2]
+OF_CODE = [criterion for criterion in JUDGED if "code" in criterion.evidence]
 NOWHERE = "http://127.0.0.1:9/v1"
 Made = Callable[..., OpenAIJudge]
 
@@ -32,12 +34,12 @@ async def judges(model: FakeModel) -> AsyncIterator[Made]:
     """Makes judges of the fake server's models, or of another server."""
     made: list[OpenAIJudge] = []
 
-    def make(name: str, base_url: str = "", **more: Any) -> OpenAIJudge:
+    def make(name: str, base_url: str = "", call_seconds: float = CALL_SECONDS, **more: Any) -> OpenAIJudge:
         judge = OpenAIJudge(
             api_key="",
             base_url=base_url or model.url,
             model=name,
-            call_seconds=CALL_SECONDS,
+            call_seconds=call_seconds,
             metrics=make_metrics(),
             backoff_seconds=BACKOFF_SECONDS,
             **more,
@@ -148,12 +150,23 @@ async def test_out_of_time_the_offline_judge_takes_what_is_left(
     assert asked(heard) == {JUDGED[0].id: FIRST}
 
 
-async def test_the_feedback_does_not_outlast_the_job(
-    engine: AsyncEngine, bench: MakeBench, model: FakeModel, heard: Heard
+async def test_out_of_time_nobody_stands_in_for_who_declined(
+    engine: AsyncEngine, bench: MakeBench, model: FakeModel, heard: Heard, judges: Made, offline: OfflineJudge
 ) -> None:
-    of_code = [criterion for criterion in JUDGED if "code" in criterion.evidence]
-    model.script(*(Step(only=criterion.name) for criterion in of_code), Step(hold=10, times=FOREVER))
-    assert await evaluate(bench(job_seconds=1.0), await hand_in(engine, {"code": CODE}), 1) == "done"
+    model.script(Step(refusal="no", only=OF_CODE[0].name, model=FIRST), Step(hold=0, model=SMALL))
+    order = bench(fallbacks=(judges(SMALL), offline), job_seconds=1.0)
+    assert await evaluate(order, await hand_in(engine, {"code": CODE}), 1) == "failed"
+    assert heard.failed is not None
+    assert heard.failed.code == "judge_job_timeout"
+
+
+async def test_the_feedback_does_not_outlast_the_job(
+    engine: AsyncEngine, bench: MakeBench, model: FakeModel, heard: Heard, judges: Made
+) -> None:
+    model.script(*(Step(only=criterion.name) for criterion in OF_CODE), Step(hold=10, times=FOREVER))
+    order = bench(judge=judges(FIRST, call_seconds=60.0), job_seconds=1.0)
+    async with asyncio.timeout(10):
+        assert await evaluate(order, await hand_in(engine, {"code": CODE}), 1) == "done"
     assert model.asked("") == 1
     assert heard.completed is not None
     assert heard.completed.narrative == ""

@@ -19,6 +19,9 @@ from protocol.words import Field
 from tests.fake_model import FakeModel, Step
 from tests.judging.conftest import MakeBench
 from tests.judging.stage import JUDGED, STRONG, Heard, hand_in
+from tests.judging.test_order import Made, judges
+
+__all__ = ["judges"]
 
 LAST = JUDGED[-1].name
 
@@ -86,12 +89,14 @@ async def test_anything_else_is_judged_afresh(
     assert all(model.asked(criterion.name) == 1 for criterion in JUDGED)
 
 
+@pytest.mark.parametrize("stand_in", ["offline", "small"])
 async def test_what_a_stand_in_gave_is_not_taken_for_the_judges_own(
-    engine: AsyncEngine, bench: MakeBench, model: FakeModel, heard: Heard, offline: OfflineJudge
+    engine: AsyncEngine, bench: MakeBench, model: FakeModel, heard: Heard, judges: Made, stand_in: str
 ) -> None:
     user = uuid4()
-    model.script(Step(status=503, times=100))
-    await finished(bench(fallbacks=(offline,)), engine, await hand_in(engine, user=user))
+    model.script(Step(status=503, model="fake-1", times=100))
+    stands_in = OfflineJudge() if stand_in == "offline" else judges(stand_in)
+    await finished(bench(fallbacks=(stands_in,)), engine, await hand_in(engine, user=user))
     model.script()
     heard.said.clear()
     run = await finished(bench(), engine, await hand_in(engine, user=user))

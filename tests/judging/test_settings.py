@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.judging.judge import Spent
+from engine.judging.judge_openai import OpenAIJudge
 from engine.judging.prices import NO_PRICES, Price, Prices, read_prices
 from engine.settings import Settings, SettingsError, load_settings
 from engine.telemetry import make_metrics
@@ -40,6 +41,13 @@ async def test_the_order() -> None:
     assert await order(load_settings({"OPENAI_API_KEY": "k"})) == [("openai", "gpt-5-mini"), offline]
     assert await order(load_settings({})) == [offline]
     assert "k2" not in repr(load_settings(WHOLE))
+
+
+async def test_models_of_one_server_share_a_breaker() -> None:
+    async with AsyncExitStack() as stack:
+        first, small, other, _ = open_judges(load_settings(WHOLE), make_metrics(), stack)
+    breakers = [judge._breaker for judge in (first, small, other) if isinstance(judge, OpenAIJudge)]
+    assert breakers[0] is breakers[1] is not breakers[2]
 
 
 @pytest.mark.parametrize(
