@@ -165,10 +165,11 @@ def _lines(fields: Mapping[Field, str]) -> list[str]:
 
 
 def _question_runs(pack: Pack) -> set[tuple[str, ...]]:
-    """Every run of ECHO_WORDS words that the candidate was shown."""
+    """Every run of ECHO_WORDS words that the candidate was shown, here or after an earlier try."""
     shown = [pack.title, pack.statement, *(hint.text for hint in pack.hints)]
     shown += [text for _, section in pack.sections.items() for text in (section.label, section.hint)]
     shown += [rule.response for rule in pack.clarification.rules]
+    shown += [check.ask for criterion in pack.rubric.criteria for check in criterion.checks]
     runs: set[tuple[str, ...]] = set()
     for text in shown:
         words = _WORD.findall(normalise(text))

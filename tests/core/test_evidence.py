@@ -21,6 +21,7 @@ from engine.core.evidence import (
 )
 from engine.core.pack import FIELDS as FIELD_NAMES
 from engine.core.pack import Field, Pack, parse_pack
+from protocol.events import VerdictWord
 from tests.core.shipped import SMALL, playable
 
 PACK = parse_pack(SMALL)
@@ -170,6 +171,28 @@ def test_the_rubric_pasted_as_an_answer_meets_nothing(pack: Pack) -> None:
     assert kept == []
 
 
+WORDED: st.SearchStrategy[VerdictWord] = st.sampled_from(("met", "not_met", "contradicted"))
+TEXTS = st.text("ab \n.,'’\u200b", max_size=40)
+CLAIMS = st.builds(
+    lambda word, section, quote: Verdict(check="C2.a", verdict=word, section=section, quote=quote),
+    WORDED,
+    st.none() | st.sampled_from(FIELD_NAMES),
+    TEXTS,
+)
+
+
+@given(st.lists(CLAIMS, max_size=4), st.dictionaries(st.sampled_from(FIELD_NAMES), TEXTS))
+def test_the_gate_only_ever_takes_away(claims: list[Verdict], fields: dict[Field, str]) -> None:
+    """A verdict stays as it is, its quote standing in a field that is allowed, or becomes `not_met`; twice is once."""
+    after = gate(claims, fields, STATES, PACK)
+    assert gate(after, fields, STATES, PACK) == after
+    for before, now in zip(claims, after, strict=True):
+        if now != before:
+            assert (now.verdict, now.flag) in (("not_met", "unsupported"), ("not_met", "echo"))
+        elif now.verdict != "not_met":
+            assert now.section in STATES.evidence and verify(now.quote, fields[now.section])
+
+
 def test_nothing_can_be_quoted_from_empty_sections() -> None:
     assert not is_quotable(STATES, {"entities": " \n", "code": "\u200b—", "apis": "get()"})
     assert is_quotable(STATES, {"code": "x"})
@@ -207,6 +230,12 @@ def test_the_statement_of_every_shipped_pack_is_an_echo_of_itself() -> None:
     for pack in playable():
         answers = "\n".join(rule.response for rule in pack.clarification.rules)
         assert triviality({"functional_req": pack.statement, "extra": answers}, pack) == "echo"
+
+
+def test_the_rubric_alone_is_nothing_to_judge() -> None:
+    for pack in playable():
+        asks = [check.ask for criterion in pack.rubric.criteria for check in criterion.checks]
+        assert triviality({"extra": "\n".join(asks)}, pack) == "echo"
 
 
 def test_a_full_draft_is_compared_in_little_time() -> None:

@@ -181,6 +181,40 @@ def test_a_field_is_filled_by_what_is_said_not_by_blanks(text: str, filled: bool
     assert is_filled(text, Section(min_chars=20, min_items=2)) is filled
 
 
+@given(st.text("ab ,;\n-.1\u200b\u00a0", max_size=60), st.text("\u200b\u200d\u2060 \t", max_size=60))
+def test_what_nobody_sees_fills_nothing(text: str, unseen: str) -> None:
+    section = Section(min_chars=10, min_items=2)
+    assert is_filled(f"{unseen}{text}", section) == is_filled(text, section)
+    assert not is_filled(unseen * 9, Section(min_chars=1))
+
+
+NAMES = st.lists(st.from_regex(r"[A-Z][a-z]{2,6}", fullmatch=True), unique=True, max_size=8)
+BEFORE = st.sampled_from(("", "- ", "1) ", "> * ", "│ ├── ", "`", "abstract class ", "• interface "))
+
+
+@given(NAMES, NAMES, BEFORE)
+def test_of_the_listed_classes_those_in_the_code_are_counted(listed: list[str], used: list[str], before: str) -> None:
+    entities = "\n".join(f"{before}{name}: does a thing" for name in listed)
+    counts = named_in_code({"entities": entities, "code": "\n".join(f"{name}()" for name in used)})
+    assert counts == (len(set(listed) & set(used)), len(listed))
+
+
+@given(st.sampled_from(SHIPPED), st.data())
+def test_one_more_answer_never_lowers_what_is_counted(one: tuple[Pack, Criterion], data: st.DataObject) -> None:
+    pack, criterion = one
+    if criterion.kind == "judged":
+        return
+    intents = [rule.intent for rule in pack.clarification.rules]
+    answered = data.draw(st.frozensets(st.sampled_from(intents)))
+    more = answered | {data.draw(st.sampled_from(intents))}
+    few, many = (
+        score_criterion(criterion, count_criterion(criterion, Facts(answered=some, fields={}), pack), run=1).points
+        for some in (answered, more)
+    )
+    assert few <= many
+    assert {verdict.flag for verdict in count_criterion(criterion, Facts(answered=more, fields={}), pack)} == {COUNTED}
+
+
 @pytest.mark.parametrize(
     ("entities", "code", "counts"),
     [

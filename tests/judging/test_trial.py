@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.core.evidence import ECHO, UNSUPPORTED, triviality
 from engine.core.pack import Criterion
@@ -221,6 +223,22 @@ def test_agreement_and_kappa(pairs: list[tuple[bool, bool]], agreed: float | Non
     """The last: Cohen's kappa as worked out in textbooks (50 cases, 0.7 observed, 0.5 by chance)."""
     assert figures.agreement(pairs) == pytest.approx(agreed)
     assert figures.kappa(pairs) == pytest.approx(kappa)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1))
+def test_kappa_is_one_for_the_same_and_never_above(pairs: list[figures.Pair]) -> None:
+    same = [(people, people) for people, _ in pairs]
+    kappa = figures.kappa(pairs)
+    assert kappa is None or -1 <= kappa <= 1
+    assert figures.kappa(same) in (None, 1)
+    assert figures.kappa([(judge, people) for people, judge in pairs]) == pytest.approx(kappa)
+
+
+@given(st.integers(0, 300), st.integers(1, 300))
+def test_the_bound_is_above_what_happened(happened: int, more: int) -> None:
+    tries = happened + more
+    bound = figures.at_most(happened, tries)
+    assert bound is not None and happened / tries < bound <= 1
 
 
 def test_what_never_happened_may_still_happen_sometimes() -> None:
