@@ -14,6 +14,10 @@ from engine.core.evidence import BAR, CLOSE, OPEN, TYPOGRAPHY
 
 SECTION_CHARS_MAX: Final = 12_000
 """About 3,000 tokens; an honest section has a tenth of it. What is cut is named in the receipt."""
+SHOWN_CHARS_MAX: Final = 2 * SECTION_CHARS_MAX
+"""Of a section as it is shown: a mark makes a line of one character twenty long, and NFKC one character eighteen."""
+LINE_CHARS: Final = 20
+"""What a mark and a number add to a line, at most."""
 REPEATS_MAX: Final = 3
 """A line that comes again right after itself is shown so often, then counted."""
 
@@ -59,12 +63,14 @@ def marked_copy(fields: Mapping[Field, str], mark: str) -> MarkedCopy:
             blocks.append(f"[{field}] is empty")
             continue
         blocks.append(f"[{field}]")
-        for line, again in _folded(lines):
+        folded = _folded(lines)
+        shown = _fitting(folded)
+        for line, again in shown:
             number += 1
             blocks.append(f"{OPEN}{mark}{CLOSE} {number:03d}{BAR} {line}")
             if again:
                 blocks.append(f"(line {number} comes {again} more times)")
-        if len(text) > SECTION_CHARS_MAX:
+        if len(text) > SECTION_CHARS_MAX or len(shown) < len(folded):
             cut.append(field)
             blocks.append("(the rest of this section is not shown: it is too long)")
     return MarkedCopy(text="\n".join(blocks), cut=tuple(cut))
@@ -80,6 +86,16 @@ def _folded(lines: list[str]) -> list[tuple[str, int]]:
             folded.append((line, 0))
         else:
             folded[-1] = (line, folded[-1][1] + 1)
+    return folded
+
+
+def _fitting(folded: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The first lines, as many as may be shown."""
+    left = SHOWN_CHARS_MAX
+    for i, (line, _) in enumerate(folded):
+        left -= len(line) + LINE_CHARS
+        if left < 0:
+            return folded[:i]
     return folded
 
 

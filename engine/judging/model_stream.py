@@ -20,6 +20,8 @@ CONNECT_SECONDS: Final = 5.0
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 SOON: Final = frozenset({408, 409, 425})
 """Client errors that go away by themselves."""
+FILTERED: Final = frozenset({"content_filter", "content_policy_violation"})
+"""What providers call it that filter the request itself, with status 400."""
 
 MODEL_CHARS_MAX: Final = 100
 
@@ -152,6 +154,8 @@ def _status(error: APIStatusError) -> JudgeError:
     after = retry_after(error.response.headers)
     if error.status_code == 429:
         return JudgeError("rate_limited", retry_after=after)
+    if error.code in FILTERED:
+        return JudgeError("content_filter")
     if error.status_code >= 500 or error.status_code in SOON:
         return JudgeError("unavailable", retry_after=after)
     return JudgeError("rejected")

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from engine.core.marked import SECTION_CHARS_MAX
+from engine.core.marked import marked_copy
 from engine.core.pack import Rubric
 from engine.core.prompt import prompt_hash, schema_hash
 from engine.judging.judge import Judge, Spent
@@ -54,7 +54,7 @@ def make_receipt(
         "seconds": round(seconds, 3),
         "used": _sum(taken),
         "cost": prices.bill(taken),
-        "cut": [field for field, text in handed.fields.items() if len(text) > SECTION_CHARS_MAX],
+        "cut": marked_copy(handed.fields, "").cut,
         "fallback": fallback,
         "trivial": trivial,
     }

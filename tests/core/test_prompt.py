@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from engine.core.evidence import Verdict, gate, verify
-from engine.core.marked import REPEATS_MAX, SECTION_CHARS_MAX, marked_copy, sanitise, unmarked
+from engine.core.marked import REPEATS_MAX, SECTION_CHARS_MAX, SHOWN_CHARS_MAX, marked_copy, sanitise, unmarked
 from engine.core.prompt import SYSTEM, UNTRUE, Answer, Asking, Submission, ask, prompt_hash, schema_hash
 from engine.core.reply import ReplyFault, parse_reply
 from protocol.words import FIELDS, Field
@@ -120,6 +120,15 @@ def test_hashes_are_stable_within_a_version() -> None:
 )
 def test_sanitise(text: str, lines: list[str]) -> None:
     assert sanitise(text) == lines
+
+
+@pytest.mark.parametrize("text", ["a\nb\n" * 6_000, "\ufdfa" * 6_000, "\n".join(map(str, range(4_000)))])
+def test_a_section_is_bounded_as_it_is_shown(text: str) -> None:
+    """Each line gets a mark, and some characters become many: what a model reads is bounded all the same."""
+    copied = marked_copy(dict.fromkeys(FIELDS, text), "a1b2c3")
+    assert copied.cut == FIELDS
+    assert len(copied.text) < len(FIELDS) * (SHOWN_CHARS_MAX + 200)
+    assert "is not shown" in copied.text
 
 
 def test_long_sections_are_cut_and_named() -> None:

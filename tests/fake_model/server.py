@@ -35,6 +35,7 @@ class Step:
     mode: Mode = "honest"
     text: str | None = None
     status: int = 200
+    code: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     finish: str = "stop"
     refusal: str | None = None
@@ -133,7 +134,7 @@ class FakeModel:
             await self._hold(request, call)
         if step.status != 200:
             call.outcome = "failed"
-            error = {"message": "as the script says", "type": "scripted", "code": str(step.status)}
+            error = {"message": "as the script says", "type": "scripted", "code": step.code or str(step.status)}
             return JSONResponse({"error": error}, step.status, headers=step.headers)
         text = step.text if step.text is not None else self._read(prompt, step) if call.criterion else NARRATIVE
         return StreamingResponse(self._stream(step, call, text), media_type="text/event-stream")

@@ -42,6 +42,7 @@ FAILURES: list[tuple[str, Step, str]] = [
     ("dropped", Step(drop=100), "truncated"),
     ("refusal", Step(refusal="I cannot help with that."), "refused"),
     ("content filter", Step(finish="content_filter"), "content_filter"),
+    ("request filtered", Step(status=400, code="content_filter"), "content_filter"),
     ("length", Step(finish="length"), "length"),
     ("other finish", Step(finish="tool_calls"), "garbled"),
     ("empty", Step(text=""), "schema"),
