@@ -93,6 +93,7 @@ async def _judge(settings: Settings, pack: Pack, paper: Paper, repeat: int, as_j
             printer.total(runs[-1])
         shown = sorted(runs, key=lambda run: run.total.score)[(repeat - 1) // 2]
         text = "" if shown.trivial else await _narrative(judge, pack, shown, printer.text)
+        printer.end()
     if as_json:
         said = {"pack": pack.id, "judge": judge.name, **judge.describe(), "runs": runs, "narrative": text}
         click.echo(msgspec.json.encode({**said, "score": median(run.total.score for run in runs)}))

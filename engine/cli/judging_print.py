@@ -12,6 +12,7 @@ from engine.core.marked import plain
 from engine.core.pack import Pack
 from engine.judging.judge import Judge
 from engine.judging.judge_offline import MENTIONED, OFFLINE_NOTE
+from engine.judging.remarks import remarks
 from engine.judging.trial.report import Report
 from engine.judging.unrecorded import Outcome
 from protocol.events import CheckVerdict, EvaluationCriterion
@@ -50,19 +51,25 @@ class Printer:
             self._say(_line(verdict))
 
     def total(self, outcome: Outcome) -> None:
-        """The score and the levels it passes."""
+        """The score, the levels it passes, and what would win most."""
         mark = self._pack.rubric.pass_mark
         passed = "passes " + " and ".join(outcome.total.passed) if outcome.total.passed else "does not pass"
         why = f" Nobody was asked: the text is {outcome.trivial}." if outcome.trivial else ""
         head = f"{outcome.total.score:g} of 100: {passed} (mid from {mark.mid}, senior from {mark.senior}).{why}"
         self._say("")
         self._say(click.style(head, bold=True))
+        for remark in remarks(outcome.results).improvements:
+            self._say(f"  {remark.text} [{', '.join(remark.checks)}]")
         self._say("")
 
     def text(self, piece: str) -> None:
         """A piece of the feedback."""
         if not self._quiet:
             click.echo(plain(piece), nl=False)
+
+    def end(self) -> None:
+        """After the last piece."""
+        self._say("")
 
     def _say(self, line: str) -> None:
         if not self._quiet:
@@ -85,7 +92,7 @@ def _line(verdict: CheckVerdict) -> str:
 def print_runs(runs: Sequence[Outcome]) -> None:
     """Where repeats differ."""
     totals = [run.total.score for run in runs]
-    click.echo(f"\n\n{len(runs)} runs: {min(totals):g} to {max(totals):g} of 100.")
+    click.echo(f"\n{len(runs)} runs: {min(totals):g} to {max(totals):g} of 100.")
     for i, result in enumerate(runs[0].results):
         for j, verdict in enumerate(result.verdicts):
             met = sum(run.results[i].verdicts[j].verdict == "met" for run in runs)

@@ -63,7 +63,8 @@ async def test_each_criterion_is_told_as_it_lands_and_then_the_feedback(paper: P
         assert await engine.wait() == 0
     assert told[0] == "Multi-level parking garage, judged by openai\n"
     assert f"  {last}: " in rest
-    assert " of 100: " in rest and rest.strip().endswith("Practise that next.")
+    assert " of 100: " in rest and rest.endswith("Practise that next.\n")
+    assert "  Next time, show: " in rest
     assert "  + C2.c  +1  Says what happens when no fitting spot is free." in "".join(told)
     assert 'functional_req: "When no fitting spot is free' in "".join(told)
 

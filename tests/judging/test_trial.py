@@ -160,6 +160,18 @@ async def test_who_makes_up_quotes_gives_next_to_nothing(judge: OpenAIJudge, mod
     assert said.kappa == 0
 
 
+async def test_70_no_call_holds_two_submissions(judge: OpenAIJudge, model: FakeModel) -> None:
+    """Four papers at a time, on one connection pool: each request is of one paper, and says nothing of another."""
+    papers = GARAGE_GOLD[0].submissions
+    marked = tuple(msgspec.structs.replace(one, extra=f"{one.extra}\ncanary-{one.name}-yellow") for one in papers)
+    await tried(judge, *NAMES, sets=[msgspec.structs.replace(GARAGE_GOLD[0], submissions=marked)])
+    asked = [call.body["messages"] for call in model.calls]
+    assert all([message["role"] for message in messages] == ["system", "user"] for messages in asked)
+    held = [{name for name in NAMES if f"canary-{name}-yellow" in str(messages)} for messages in asked]
+    assert [len(names) for names in held] == [1] * len(asked)
+    assert len({name for names in held for name in names}) == len(NAMES)
+
+
 async def test_a_server_that_is_away_ends_the_trial(judge: OpenAIJudge, model: FakeModel) -> None:
     model.script(Step(status=500, times=1_000))
     with pytest.raises(JudgeError, match="unavailable"):
