@@ -128,6 +128,14 @@ async def set_aside(engine: AsyncEngine) -> list[SetAside]:
         return [msgspec.convert(dict(row), SetAside) for row in await connection.fetch(SET_ASIDE)]
 
 
+async def strikes(engine: AsyncEngine, interview: UUID) -> int:
+    """How many workers may have died on it."""
+    async with driver(engine) as connection:
+        sql = "SELECT coalesce(sum(attempt - forgiven), 0)::int FROM evaluation_runs WHERE interview_id = $1"
+        found: int = await connection.fetchval(sql, interview)
+    return found
+
+
 async def forgive(engine: AsyncEngine, interviews: Sequence[UUID]) -> None:
     """Workers that died on these do not count any more: the next run has all its attempts again."""
     async with driver(engine) as connection:

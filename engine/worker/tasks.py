@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from engine.judging.evaluation import Bench, evaluate
+from engine.record.past_runs import strikes
 from engine.recorder import AWAY
 from engine.telemetry import log
 from engine.worker.broker import EVALUATE
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 EVALUATIONS_MAX: Final = 8
 """At once, in one worker: mostly they wait for a model."""
+SUSPECT_FROM: Final = 2
+"""Workers that died on a submission. Such are evaluated one at a time: whoever kills a worker again shall take no other
+with it that is as suspect, or all of them would be set aside together. Once is what befalls all when a worker dies."""
 
 
 class Workshop:
@@ -24,6 +29,7 @@ class Workshop:
     def __init__(self, bench: Bench, evaluations_max: int = EVALUATIONS_MAX) -> None:
         self._bench = bench
         self._free = asyncio.Semaphore(evaluations_max)
+        self._alone = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def work(self, interview: UUID, run: int) -> None:
@@ -36,7 +42,9 @@ class Workshop:
     async def _one(self, interview: UUID, run: int) -> None:
         async with self._free:
             try:
-                ending = await evaluate(self._bench, interview, run)
+                suspect = await strikes(self._bench.engine, interview) >= SUSPECT_FROM
+                async with self._alone if suspect else nullcontext():
+                    ending = await evaluate(self._bench, interview, run)
             except AWAY as error:
                 log.warning("evaluation_dropped", interview=interview, run=run, error=type(error).__name__)
             except Exception as error:

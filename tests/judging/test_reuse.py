@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import UUID, uuid4
 
 import msgspec
@@ -19,6 +20,7 @@ from protocol.words import Field
 from tests.fake_model import FakeModel, Step
 from tests.judging.conftest import MakeBench
 from tests.judging.stage import JUDGED, STRONG, Heard, hand_in
+from tests.judging.test_budget import CODE
 from tests.judging.test_order import Made, judges
 
 __all__ = ["judges"]
@@ -103,6 +105,19 @@ async def test_what_a_stand_in_gave_is_not_taken_for_the_judges_own(
     assert isinstance(run.ended, events.EvaluationCompleted)
     assert run.ended.judge == "openai"
     assert all(model.asked(criterion.name) == 1 for criterion in JUDGED)
+
+
+async def test_one_request_holds_one_submission(
+    engine: AsyncEngine, bench: MakeBench, model: FakeModel, heard: Heard
+) -> None:
+    """However many are judged at a time: no request holds a word of two."""
+    words = [f"canary{uuid4().hex}" for _ in range(3)]
+    papers = [await hand_in(engine, {"code": f"{CODE}\n# {word}"}) for word in words]
+    heard.away = True
+    assert set(await asyncio.gather(*(evaluate(bench(), paper, 1) for paper in papers))) == {"done"}
+    held = [sum(word in str(call.body) for word in words) for call in model.calls]
+    assert max(held) == 1
+    assert sum(held) > len(words)
 
 
 async def test_a_repeat_is_material_of_its_own(engine: AsyncEngine, judge: OpenAIJudge) -> None:

@@ -18,9 +18,10 @@ from engine.record.past_runs import forgive, set_aside
 from engine.settings import Settings
 from engine.wiring import Backbone
 from engine.worker.reapers import one_round
+from engine.worker.tasks import SUSPECT_FROM
 from protocol import events
 from protocol.messages import Ack, EvaluationRetry
-from tests.fake_model import FakeModel
+from tests.fake_model import FakeModel, Step
 from tests.judging.conftest import MakeBench
 from tests.judging.stage import Heard, hand_in
 from tests.until import until
@@ -99,6 +100,37 @@ async def test_a_drain_is_no_crash(engine: AsyncEngine, bench: MakeBench, heard:
         assert claim is not None
         assert await evaluations.release(engine, evaluations.Fence(interview, 1, attempt))
     assert await evaluate(bench(), interview, 1) == "done"
+
+
+async def test_suspects_are_evaluated_one_at_a_time(
+    engine: AsyncEngine, working: Working, model: FakeModel, heard: Heard
+) -> None:
+    """Else whoever shares a worker with the one that kills it would be set aside with it. Others do not wait."""
+    fresh, *suspects = [await hand_in(engine) for _ in range(4)]
+    async with driver(engine) as connection:
+        await connection.execute(
+            "UPDATE evaluation_runs SET attempt = $2 WHERE interview_id = ANY($1::uuid[])", suspects, SUSPECT_FROM
+        )
+    model.script(Step(hold=0, times=100))
+
+    async def running() -> set[UUID]:
+        async with driver(engine) as connection:
+            rows = await connection.fetch("SELECT interview_id FROM evaluation_runs WHERE state = 'running'")
+        return {row["interview_id"] for row in rows}
+
+    async with working(drain_seconds=0.0):
+        await until(lambda: len(model.calls) == 2)
+        await shift(engine, 2)  # all are rung again
+        found = await running()
+        assert fresh in found
+        assert len(found & set(suspects)) == 1
+        model.release()
+        await until(lambda: ended(engine, 4))
+
+
+async def ended(engine: AsyncEngine, runs: int) -> bool:
+    async with driver(engine) as connection:
+        return bool(await connection.fetchval("SELECT count(*) = $1 FROM evaluations", runs))
 
 
 async def test_it_is_let_go_again(
