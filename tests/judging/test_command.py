@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from pathlib import Path
 
 import msgspec
@@ -20,6 +18,7 @@ from tests.core.shipped import packs
 from tests.fake_model import FakeModel, Step
 from tests.judging.readers import gold_sets, honest
 from tests.judging.stage import JUDGED, STRONG
+from tests.until import until
 
 MARKDOWN = "language: go\nasked: pricing, lot_full\n\n" + "\n\n".join(
     f"## {field.replace('_', ' ').capitalize()}\n\n{text}" for field, text in STRONG.items()
@@ -45,28 +44,33 @@ def told(ran: Result) -> str:
     return ran.output.strip().splitlines()[-1]
 
 
-async def test_each_criterion_is_told_as_it_lands_and_then_the_feedback(paper: Path, model: FakeModel) -> None:
+async def test_each_criterion_is_told_as_it_lands_and_then_the_feedback(
+    paper: Path, model: FakeModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     last = JUDGED[-1].name
     model.script(Step(only=last, hold=0))
-    engine = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "engine.cli", "judge", str(paper), "--pack", "parking-garage",
-        env={**os.environ, "OPENAI_BASE_URL": model.url, "ENGINE_JUDGE": "openai"}, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert engine.stdout is not None
-    told: list[str] = []
-    async with asyncio.timeout(20):
-        while sum(f"  {criterion.name}: " in line for criterion in JUDGED for line in told) < len(JUDGED) - 1:
-            told.append((await engine.stdout.readline()).decode())
-        assert not any(f"  {last}: " in line for line in told)
-        model.release()
-        rest = (await engine.stdout.read()).decode()
-        assert await engine.wait() == 0
-    assert told[0] == "Multi-level parking garage, judged by openai\n"
+    monkeypatch.setenv("OPENAI_BASE_URL", model.url)
+    monkeypatch.setenv("ENGINE_JUDGE", "openai")
+    arguments = [str(paper), "--pack", "parking-garage"]
+    judging = asyncio.create_task(asyncio.to_thread(command.main, arguments, standalone_mode=False))
+    told = ""
+
+    def all_but_the_last() -> bool:
+        nonlocal told
+        told += capsys.readouterr().out
+        return sum(f"  {criterion.name}: " in told for criterion in JUDGED) == len(JUDGED) - 1
+
+    await until(all_but_the_last)
+    assert f"  {last}: " not in told
+    model.release()
+    await judging
+    rest = capsys.readouterr().out
+    assert told.startswith("Multi-level parking garage, judged by openai\n")
+    assert "  + C2.c  +1  Says what happens when no fitting spot is free." in told
+    assert 'functional_req: "When no fitting spot is free' in told
     assert f"  {last}: " in rest
     assert " of 100: " in rest and rest.endswith("Practise that next.\n")
     assert "  Next time, show: " in rest
-    assert "  + C2.c  +1  Says what happens when no fitting spot is free." in "".join(told)
-    assert 'functional_req: "When no fitting spot is free' in "".join(told)
 
 
 async def test_the_same_as_json_however_often(paper: Path, model: FakeModel) -> None:
