@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engine.core.evidence import Triviality, Verdict, triviality
+from engine.core.evidence import Triviality, Verdict, is_quotable, triviality
 from engine.core.pack import Criterion, Pack, decode_pack
 from engine.core.prompt import Answer, Submission
 from engine.core.rubric import Facts, count_criterion, score_criterion, total
@@ -154,11 +154,14 @@ class _Work:
                 await self._keep(landed)
 
     async def _land_judged(self, case: Case) -> None:
-        """The first alone, so that the rest find the shared prefix cached; then in parallel, as many as allowed."""
+        """The first that is asked alone, so that the rest find the shared prefix cached; then as many as allowed."""
         waiting = self._open(case.pack)
+        asked = (i for i, criterion in enumerate(waiting, 1) if is_quotable(criterion, case.submission.fields))
+        alone = next(asked, len(waiting))
         try:
             async with asyncio.timeout_at(self._until):
-                unusable = await self._land_parallel(case, waiting[:1]) + await self._land_parallel(case, waiting[1:])
+                unusable = await self._land_parallel(case, waiting[:alone])
+                unusable += await self._land_parallel(case, waiting[alone:])
         except TimeoutError:
             left = self._open(case.pack)
             self._order.out_of_time(left)
@@ -193,7 +196,7 @@ class _Work:
         await self._keep(
             Landed(
                 result=score_criterion(criterion, given.judged.verdicts, self._fence.run),
-                judge=given.judge.name,
+                judge=given.judge,
                 spent=msgspec.to_builtins(given.judged.spent),
                 missed=tuple(msgspec.to_builtins(spent) for spent in given.missed),
             )

@@ -12,12 +12,14 @@ from engine.judging.failures import DECLINED, OUTAGES
 from engine.judging.judge import Case, FailureCode, Judge, Judged, JudgeError, Spent, Written
 from engine.judging.verified import judge_verified
 from engine.telemetry import log
+from protocol.events import Judge as JudgeName
 
 
 class Given(NamedTuple):
-    """Verified verdicts, who gave them, and what those took who were asked before in vain."""
+    """Verified verdicts, who gave them (None: nothing could be quoted, nobody was asked), and what those took who were
+    asked before in vain."""
 
-    judge: Judge
+    judge: JudgeName | None
     judged: Judged
     missed: tuple[Spent, ...]
 
@@ -49,7 +51,8 @@ class Order:
                 missed.append(error.spent)
                 at = self._after(at, criterion, error)
             else:
-                return Given(judge, judged, tuple(spent for spent in missed if spent.outcomes))
+                by = judge.name if judged.spent.outcomes or judge.name == "offline" else None
+                return Given(by, judged, tuple(spent for spent in missed if spent.outcomes))
 
     async def narrate(self, title: str, findings: Sequence[str], on_text: Callable[[str], None]) -> Written:
         """By the judge that is asked first now. Raises JudgeError."""

@@ -81,9 +81,8 @@ async def known(engine: AsyncEngine, fence: Fence, material: str) -> list[Known]
     """
     async with driver(engine) as connection:
         await connection.execute(
-            "UPDATE evaluation_runs SET material = $3 WHERE interview_id = $1 AND run = $2",
-            fence.interview,
-            fence.run,
+            "UPDATE evaluation_runs SET material = $4 WHERE interview_id = $1 AND run = $2 AND attempt = $3",
+            *fence,
             material,
         )
         rows = await connection.fetch(

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from tests.fake_model.answers import NARRATIVE, Mode, answer, criterion_of
 
-CHUNK_CHARS = 24
+CHUNK_CHARS = 96
 FLOOD_BYTES = 65_536
 
 

@@ -17,6 +17,7 @@ from tests.fake_model import FakeModel, Step
 from tests.judging.conftest import MakeBench
 from tests.judging.stage import JUDGED, Heard, hand_in
 
+OF_CODE = next(criterion for criterion in JUDGED if "code" in criterion.evidence)
 PRICES = Prices(version="test-1", models={"fake-1": Price(input=1.0, cached=0.1, output=10.0)})
 LITTLE = Budget(tokens=1)
 
@@ -24,7 +25,9 @@ LITTLE = Budget(tokens=1)
 async def test_a_run_beyond_the_limit_goes_to_the_offline_judge(
     engine: AsyncEngine, bench: MakeBench, model: FakeModel, heard: Heard, offline: OfflineJudge
 ) -> None:
-    assert await evaluate(bench(budget=LITTLE, fallbacks=(offline,)), await hand_in(engine), 1) == "done"
+    assert (
+        await evaluate(bench(budget=LITTLE, fallbacks=(offline,)), await hand_in(engine, {"code": CODE}), 1) == "done"
+    )
     assert heard.completed is not None
     assert (heard.completed.judge, heard.completed.receipt["fallback"]) == ("offline", "over_budget")
     assert len(model.calls) == 1  # the first found nothing used yet
@@ -49,7 +52,7 @@ async def test_a_run_beyond_the_limit_fails_and_says_why(
 
 
 async def test_yesterday_does_not_count(engine: AsyncEngine, bench: MakeBench) -> None:
-    interview = await hand_in(engine)
+    interview = await hand_in(engine, {"code": CODE})
     await evaluate(bench(prices=PRICES), interview, 1)
     used = await used_of_late(engine, interview)
     assert used.tokens > 0
@@ -61,7 +64,7 @@ async def test_yesterday_does_not_count(engine: AsyncEngine, bench: MakeBench) -
 
 async def test_the_limit_in_money(engine: AsyncEngine, bench: MakeBench, model: FakeModel, heard: Heard) -> None:
     budget = Budget(cost=0.000_001)
-    assert await evaluate(bench(budget=budget, prices=PRICES), await hand_in(engine), 1) == "failed"
+    assert await evaluate(bench(budget=budget, prices=PRICES), await hand_in(engine, {"code": CODE}), 1) == "failed"
     assert heard.failed is not None
     assert heard.failed.code == "judge_over_budget"
     assert len(model.calls) == 1
@@ -72,15 +75,15 @@ async def test_what_failed_was_paid_for_too(
     engine: AsyncEngine, bench: MakeBench, model: FakeModel, heard: Heard, step: Step
 ) -> None:
     """Where the server does not say how many tokens it took, a guess by length stands in, and says so."""
-    interview = await hand_in(engine)
-    model.script(Step(**{**step.__dict__, "only": JUDGED[0].name, "times": 100}))
+    interview = await hand_in(engine, {"code": CODE})
+    model.script(Step(**{**step.__dict__, "only": OF_CODE.name, "times": 100}))
     await evaluate(bench(), interview, 1)
     bought = len(model.calls)
     assert (await used_of_late(engine, interview)).tokens > bought * 500
 
 
 async def test_receipt_says_what_it_cost(engine: AsyncEngine, bench: MakeBench, heard: Heard) -> None:
-    interview = await hand_in(engine)
+    interview = await hand_in(engine, {"code": CODE})
     await evaluate(bench(prices=PRICES), interview, 1)
     assert heard.completed is not None
     receipt = heard.completed.receipt
@@ -96,7 +99,7 @@ async def test_receipt_says_what_it_cost(engine: AsyncEngine, bench: MakeBench, 
 async def test_a_model_without_a_price_costs_nobody_knows_what(
     engine: AsyncEngine, bench: MakeBench, heard: Heard
 ) -> None:
-    await evaluate(bench(), await hand_in(engine), 1)
+    await evaluate(bench(), await hand_in(engine, {"code": CODE}), 1)
     assert heard.completed is not None
     assert heard.completed.receipt["cost"] == {
         "amount": None,

@@ -18,13 +18,14 @@ from engine.record import evaluations
 from engine.telemetry import make_metrics
 from tests.fake_model import FakeModel, Step
 from tests.judging.conftest import BACKOFF_SECONDS, CALL_SECONDS, MakeBench
-from tests.judging.stage import GARAGE, JUDGED, Heard, hand_in
+from tests.judging.stage import JUDGED, Heard, hand_in
 from tests.judging.test_budget import CODE
 from tests.judging.test_judge_openai import CASE, FOREVER
 
 FIRST, SMALL, OTHER = "fake-1", "small", "other"
-ONE = JUDGED[2]
 OF_CODE = [criterion for criterion in JUDGED if "code" in criterion.evidence]
+"""Who hands in code alone is judged on these: enough, where it does not matter how many."""
+ONE = OF_CODE[1]
 NOWHERE = "http://127.0.0.1:9/v1"
 Made = Callable[..., OpenAIJudge]
 
@@ -82,7 +83,7 @@ async def test_the_second_provider(
     first, small = judges(FIRST, NOWHERE, breaker=dead), judges(SMALL, NOWHERE, breaker=dead)
     second = judges(OTHER, provider="second")
     order = bench(judge=first, fallbacks=(small, second, offline))
-    assert await evaluate(order, await hand_in(engine), 1) == "done"
+    assert await evaluate(order, await hand_in(engine, {"code": CODE}), 1) == "done"
     assert set(asked(heard).values()) == {OTHER}
     assert {one.get("provider") for one in receipt_of(heard)["criteria"].values() if one["judge"]} == {"second"}
     assert model.url not in str(receipt_of(heard))
@@ -93,8 +94,8 @@ async def test_an_unusable_answer_is_asked_of_the_next_model_alone(
     engine: AsyncEngine, bench: MakeBench, model: FakeModel, heard: Heard, judges: Made, step: Step
 ) -> None:
     model.script(Step(**{**step.__dict__, "only": ONE.name, "model": FIRST, "times": FOREVER}))
-    assert await evaluate(bench(fallbacks=(judges(SMALL),)), await hand_in(engine), 1) == "done"
-    assert asked(heard) == {c.id: FIRST for c in JUDGED} | {ONE.id: SMALL}
+    assert await evaluate(bench(fallbacks=(judges(SMALL),)), await hand_in(engine, {"code": CODE}), 1) == "done"
+    assert asked(heard) == {c.id: FIRST for c in OF_CODE} | {ONE.id: SMALL}
     assert receipt_of(heard)["fallback"] is None
     assert receipt_of(heard)["criteria"][ONE.id]["missed"][0]["asked"] == FIRST
 
@@ -104,11 +105,11 @@ async def test_a_wrong_shape_may_go_to_the_offline_judge(
 ) -> None:
     """The whole run is called offline then: one criterion says less than a judged one."""
     model.script(Step(only=ONE.name, text="All met.", times=FOREVER))
-    assert await evaluate(bench(fallbacks=(offline,)), await hand_in(engine), 1) == "done"
+    assert await evaluate(bench(fallbacks=(offline,)), await hand_in(engine, {"code": CODE}), 1) == "done"
     assert heard.completed is not None
     assert heard.completed.judge == "offline"
     judge = {id: one["judge"] for id, one in receipt_of(heard)["criteria"].items() if one["judge"]}
-    assert judge == {c.id: "openai" for c in JUDGED} | {ONE.id: "offline"}
+    assert judge == {c.id: "openai" for c in OF_CODE} | {ONE.id: "offline"}
 
 
 @pytest.mark.parametrize(
@@ -131,13 +132,13 @@ async def test_who_makes_a_model_decline_does_not_get_the_offline_judge(
     steps: list[Step],
 ) -> None:
     model.script(*(Step(**{**step.__dict__, "only": ONE.name}) for step in steps))
-    interview = await hand_in(engine)
+    interview = await hand_in(engine, {"code": CODE})
     assert await evaluate(bench(fallbacks=(judges(SMALL), offline)), interview, 1) == "failed"
     assert heard.failed is not None
     assert heard.failed.code in ("judge_refused", "judge_content_filter", "judge_captured")
     run = await evaluations.read_run(engine, interview, 1)
     assert run is not None
-    assert {one.id for one in run.judged} == {c.id for c in GARAGE.rubric.criteria} - {ONE.id}  # kept for the retry
+    assert ONE.id not in {one.id for one in run.judged} >= {c.id for c in OF_CODE} - {ONE.id}  # kept for the retry
 
 
 async def test_out_of_time_the_offline_judge_takes_what_is_left(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
@@ -16,12 +17,11 @@ from engine.judging.reuse import material_hash
 from engine.record import evaluations
 from engine.record.events import driver
 from protocol import events
-from protocol.words import Field
 from tests.fake_model import FakeModel, Step
 from tests.judging.conftest import MakeBench
-from tests.judging.stage import JUDGED, STRONG, Heard, hand_in
+from tests.judging.stage import JUDGED, Heard, hand_in
 from tests.judging.test_budget import CODE
-from tests.judging.test_order import Made, judges
+from tests.judging.test_order import OF_CODE, Made, judges
 
 __all__ = ["judges"]
 
@@ -74,21 +74,28 @@ async def test_the_same_again_is_given_back_whole(
     assert second.ended.receipt["used"]["input_tokens"] == 0
 
 
-@pytest.mark.parametrize("change", ["another user", "another text", "other answers", "another model"])
 async def test_anything_else_is_judged_afresh(
-    engine: AsyncEngine, bench: MakeBench, model: FakeModel, heard: Heard, judge: OpenAIJudge, change: str
+    engine: AsyncEngine, bench: MakeBench, model: FakeModel, heard: Heard, judge: OpenAIJudge
 ) -> None:
-    user = uuid4()
-    await finished(bench(), engine, await hand_in(engine, user=user))
+    user, other = uuid4(), uuid4()
+    first: dict[str, Any] = {"fields": {"code": CODE}, "user": user}
+    changes: list[dict[str, Any]] = [
+        first,
+        {**first, "user": other},
+        {**first, "fields": {"code": f"{CODE}!"}},
+        {**first, "intents": ("pricing", "scale")},
+    ]
+    for change in changes:
+        model.calls.clear()
+        await finished(bench(), engine, await hand_in(engine, **change))
+        assert model.asked(OF_CODE[0].name) == 1, change
+    judge._model = "another"
     model.calls.clear()
-    heard.said.clear()
-    fields: dict[Field, str] = {**STRONG, "extra": STRONG["extra"] + "!"} if change == "another text" else STRONG
-    intents = ("pricing", "scale") if change == "other answers" else ("pricing",)
-    if change == "another model":
-        judge._model = "another"
-    interview = await hand_in(engine, fields, intents=intents, user=uuid4() if change == "another user" else user)
-    await finished(bench(), engine, interview)
-    assert all(model.asked(criterion.name) == 1 for criterion in JUDGED)
+    await finished(bench(), engine, await hand_in(engine, **first))
+    assert all(model.asked(criterion.name) == 1 for criterion in OF_CODE)
+    model.calls.clear()
+    await finished(bench(), engine, await hand_in(engine, **first))
+    assert model.calls == []
 
 
 @pytest.mark.parametrize("stand_in", ["offline", "small"])
@@ -98,13 +105,13 @@ async def test_what_a_stand_in_gave_is_not_taken_for_the_judges_own(
     user = uuid4()
     model.script(Step(status=503, model="fake-1", times=100))
     stands_in = OfflineJudge() if stand_in == "offline" else judges(stand_in)
-    await finished(bench(fallbacks=(stands_in,)), engine, await hand_in(engine, user=user))
+    await finished(bench(fallbacks=(stands_in,)), engine, await hand_in(engine, {"code": CODE}, user=user))
     model.script()
     heard.said.clear()
-    run = await finished(bench(), engine, await hand_in(engine, user=user))
+    run = await finished(bench(), engine, await hand_in(engine, {"code": CODE}, user=user))
     assert isinstance(run.ended, events.EvaluationCompleted)
     assert run.ended.judge == "openai"
-    assert all(model.asked(criterion.name) == 1 for criterion in JUDGED)
+    assert all(model.asked(criterion.name) == 1 for criterion in OF_CODE)
 
 
 async def test_one_request_holds_one_submission(
