@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from engine.conductor.shelf import Shelf, Shelved
 from engine.core import machine
-from engine.core.interview import Interview, due_at, evolve
+from engine.core.interview import Interview, due_at, evolve, previous_question
 from engine.core.machine import Announce, Asked, ClockRan, Decided, Refused
 from engine.core.matcher import match
 from engine.live.fanout import Bell, Fanout
@@ -61,7 +61,7 @@ class _Act(NamedTuple):
     interview: str
     id: str
     hash: bytes
-    command: Callable[[Shelved], machine.Command]
+    command: Callable[[Shelved, Interview], machine.Command]
     fence: Fence | None = None
     pending: Callable[[], None] | None = None
     """Called when the command is applied and the record is slow to follow."""
@@ -110,13 +110,13 @@ class Conductor:
         """A worker's word under its fixed id, recorded before this returns. False: it is stale, or came before."""
         assert not isinstance(body, events.DraftSaved)
         said = Announce(body)  # type: ignore[arg-type]
-        reply = await self._perform(_Act(str(interview), command_id, _hash(body), lambda _: said))
+        reply = await self._perform(_Act(str(interview), command_id, _hash(body), lambda *_: said))
         return isinstance(reply, Ack) and not reply.dup
 
     async def ask_again(self, interview: UUID | str, run: int) -> Ack | Refusal:
         """A new run after `run` has failed, for whoever runs the engine: it takes nobody's pen, and twice is once."""
         again = commands.Retry()
-        return await self._perform(_Act(str(interview), f"eval:{run}:again", _hash(again), lambda _: again))
+        return await self._perform(_Act(str(interview), f"eval:{run}:again", _hash(again), lambda *_: again))
 
     async def narrate(self, interview: UUID | str, run: int, attempt: int, offset: int, text: str) -> None:
         """A piece of the narrative, from byte `offset`; rings."""
@@ -180,7 +180,7 @@ class Conductor:
             loaded = await self._load(act.interview, fresh=fresh)
             shelved = await self.shelf.get(loaded.interview.pack)
             now = self.live.clock.now()
-            decision = machine.decide(loaded.interview, shelved.pack, act.command(shelved), now)
+            decision = machine.decide(loaded.interview, shelved.pack, act.command(shelved, loaded.interview), now)
             if isinstance(decision, Refused):
                 reply = await self._refuse(act, loaded, decision)
             else:
@@ -272,7 +272,7 @@ class Conductor:
     async def _run_clock(self, loaded: Loaded) -> bool:
         ran = ClockRan()
         id = f"clock:{loaded.interview.phase}"
-        reply = await self._perform(_Act(loaded.interview.id, id, _hash_bytes(id.encode()), lambda _: ran))
+        reply = await self._perform(_Act(loaded.interview.id, id, _hash_bytes(id.encode()), lambda *_: ran))
         return isinstance(reply, Ack) and not reply.dup
 
     # --- what it stands on ---
@@ -338,13 +338,15 @@ class Conductor:
             log.warning("queue_away", interview=interview, error=type(error).__name__)
 
 
-def _reading(body: commands.ClientCommand) -> Callable[[Shelved], machine.Command]:
+def _reading(body: commands.ClientCommand) -> Callable[[Shelved, Interview], machine.Command]:
     """A client's words as a command of the machine: a question goes through the matcher first."""
     if isinstance(body, commands.Ask):
         text = body.text
-        return lambda shelved: Asked(match(shelved.rules, text))
+        return lambda shelved, interview: Asked(
+            match(shelved.rules, text, previous_question(interview)), shelved.rules.tier.version
+        )
     said = body
-    return lambda _: said
+    return lambda *_: said
 
 
 def _change(act: _Act, loaded: Loaded, decided: Decided, now: int) -> Change:

@@ -9,12 +9,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from engine.core.matcher import Compiled, compile_rules, match
-from engine.core.matcher.decide import chances, features
+from engine.core.matcher import Compiled, compile_rules, match, topic_odds
+from engine.core.matcher.embedding import Floats
 from engine.core.matcher.explain import topic_names
-from engine.core.matcher.fitted import encode
-from engine.core.matcher.index import Array, Likes
-from engine.core.matcher.words import TEXT_CHARS_MAX
+from engine.core.matcher.fitted import Floats64, reader
 from engine.core.pack import Clarification
 
 ALIKE_MIN: Final = 0.4
@@ -91,8 +89,7 @@ def _answers(compiled: Compiled, missed: Missed) -> bool:
 
 
 def _declined(compiled: Compiled, names: Sequence[str], text: str) -> str | None:
-    scored = text[:TEXT_CHARS_MAX]
-    odds = chances(features(compiled.index, scored, compiled.encode([scored])[0]), compiled.weights)
+    odds = topic_odds(compiled, text)
     best = int(odds.argmax())
     return names[best] if best >= compiled.index.rules and odds[best] >= DECLINED_MIN else None
 
@@ -103,9 +100,9 @@ def _gaps(clarification: Clarification, missed: Sequence[Missed]) -> tuple[Gap, 
     for one in missed:
         by_text.setdefault(" ".join(one.text.split()), []).append(one)
     texts = sorted(by_text)  # who came first changes nothing
-    vectors = encode(texts)
+    vectors = reader().sentences(texts)
     phrasings = [(rule.intent, text) for rule in clarification.rules for text in rule.examples]
-    known = encode([text for _, text in phrasings])
+    known = reader().sentences([text for _, text in phrasings])
     found = []
     for group in groups(vectors):
         middle = vectors[group].sum(axis=0)
@@ -127,14 +124,14 @@ def _gaps(clarification: Clarification, missed: Sequence[Missed]) -> tuple[Gap, 
     return tuple(sorted(found, key=lambda gap: (-gap.people, -gap.messages, gap.examples)))
 
 
-def _typical(texts: Sequence[str], likeness: Array) -> tuple[str, ...]:
+def _typical(texts: Sequence[str], likeness: Floats) -> tuple[str, ...]:
     """The shortest of the half that is nearest to the middle."""
     order = sorted(range(len(texts)), key=lambda n: (-float(likeness[n]), texts[n]))
     half = order[: max(EXAMPLES_MAX, (len(order) + 1) // 2)]
     return tuple(sorted((texts[n] for n in half), key=lambda text: (len(text), text))[:EXAMPLES_MAX])
 
 
-def groups(vectors: Array) -> list[list[int]]:
+def groups(vectors: Floats) -> list[list[int]]:
     """Rows of unit length in groups, by average linkage: the two groups most alike, on the mean of all pairs of rows,
     become one, until no two reach ALIKE_MIN. Of equals the first goes first: the same rows give the same groups.
     """
@@ -155,7 +152,7 @@ def groups(vectors: Array) -> list[list[int]]:
     return [group for group in members if group]
 
 
-def _join(alike: Likes, members: list[list[int]], one: int, other: int) -> None:
+def _join(alike: Floats64, members: list[list[int]], one: int, other: int) -> None:
     """`other` becomes part of `one`, and is like nothing any more."""
     sizes = len(members[one]), len(members[other])
     joined = (alike[one] * sizes[0] + alike[other] * sizes[1]) / sum(sizes)

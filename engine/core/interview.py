@@ -54,6 +54,11 @@ def is_charged(said: Clarification) -> bool:
     return said.kind == "answered" and said.state != "refunded"
 
 
+def previous_question(interview: Interview) -> str:
+    """What was asked last, which the next question may refer to; "" at first."""
+    return interview.clarifications[-1].text if interview.clarifications else ""
+
+
 def evolve(interview: Interview, frame: EventFrame) -> Interview:
     """The interview after the event. The event must be the next one."""
     if frame.s != interview.seq + 1:

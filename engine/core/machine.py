@@ -13,7 +13,7 @@ from protocol.words import ASKS_MAX, Change, Phase
 
 from engine.core.draft import apply_change, checksum
 from engine.core.interview import GRACE_MS, Interview, is_charged, used
-from engine.core.matcher import MATCHER_VERSION, Matched
+from engine.core.matcher import Matched
 from engine.core.pack import Pack, Rule
 
 REQUIREMENTS = ("functional_req", "non_functional_req")
@@ -21,9 +21,10 @@ REQUIREMENTS = ("functional_req", "non_functional_req")
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """`clarify.ask`, after the matcher: one Matched a question in the message."""
+    """`clarify.ask`, after the matcher: one Matched a question in the message. `matcher`: its version."""
 
     matches: tuple[Matched, ...]
+    matcher: str = ""
 
 
 class ClockRan(msgspec.Struct, frozen=True):
@@ -103,20 +104,20 @@ def _ask(moment: Moment, command: Asked) -> Decision:
     charged: list[str] = []
     answers = []
     for match in command.matches:
-        answer = _answer(moment, match, charged)
+        answer = _answer(moment, match, command.matcher, charged)
         answers.append(answer)
         if answer.charged and answer.intent:
             charged.append(answer.intent)
     return Decided(tuple(answers), holds_until=moment.interview.deadline_at)
 
 
-def _answer(moment: Moment, match: Matched, charged: list[str]) -> events.ClarificationAnswered:
+def _answer(moment: Moment, match: Matched, matcher: str, charged: list[str]) -> events.ClarificationAnswered:
     rule = _rule(moment.pack, match.intent)
     said: dict[str, Any] = {
         "text": match.text,
         "score": match.score,
         "margin": match.margin,
-        "matcher": MATCHER_VERSION,
+        "matcher": matcher,
     }
     if rule is None or match.zone == "fallback":
         return events.ClarificationAnswered(kind="fallback", response=moment.pack.clarification.fallback, **said)
@@ -153,7 +154,7 @@ def _confirm(moment: Moment, command: commands.Confirm) -> Decision:
     rule = _rule(moment.pack, said.intent) if said else None
     if said is None or rule is None:
         return Refused(Refuse.UNKNOWN_REF, at="$.d.ref")
-    answer = _charge(moment, rule, [], {"text": said.text, "matcher": MATCHER_VERSION, "ref": said.ref})
+    answer = _charge(moment, rule, [], {"text": said.text, "ref": said.ref})
     return Decided((answer,), holds_until=moment.interview.deadline_at)
 
 

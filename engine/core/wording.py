@@ -10,9 +10,9 @@ import numpy as np
 
 from engine.core.matcher import compile_rules, match
 from engine.core.matcher.declines import DEFAULT_DECLINES
-from engine.core.matcher.fitted import encode
-from engine.core.matcher.index import Array
-from engine.core.matcher.words import words_of
+from engine.core.matcher.embedding import Floats
+from engine.core.matcher.fitted import reader
+from engine.core.matcher.words import stem, words_of
 from engine.core.pack import Clarification
 
 
@@ -51,8 +51,8 @@ def twins(clarification: Clarification) -> Iterator[Twin]:
     telling: dict[tuple[str, ...], Phrasing] = {}
     for one in (*_library(clarification), *_own(clarification)):
         words = words_of(one.text)
-        every = tuple(word.stem for word in words) or (one.text,)
-        weighty = tuple(word.stem for word in words if word.weight) or every
+        every = tuple(stem(word.text) for word in words) or (one.text,)
+        weighty = tuple(stem(word.text) for word in words if word.weight) or every
         if (same := plain.setdefault(every, one)) is not one:
             yield from _twin(one, same, exact=True)
         elif (same := telling.setdefault(weighty, one)) is not one:
@@ -99,7 +99,7 @@ def strays(clarification: Clarification) -> list[Stray]:
     """
     rules = clarification.rules
     examples = [_Example(i, j, text) for i, rule in enumerate(rules) for j, text in enumerate(rule.examples)]
-    vectors = encode([one.text for one in examples])
+    vectors = reader().sentences([one.text for one in examples])
     alike = vectors @ vectors.T
     found = []
     for left_out in _rounds(examples, alike):
@@ -114,7 +114,7 @@ def strays(clarification: Clarification) -> list[Stray]:
     return sorted(found)
 
 
-def _rounds(examples: Sequence[_Example], alike: Array) -> Iterator[list[int]]:
+def _rounds(examples: Sequence[_Example], alike: Floats) -> Iterator[list[int]]:
     """The candidates by number, in groups that may be left out at once, for to compile a matcher for each is slow: of
     different rules, and none of them the nearest of another.
     """
@@ -129,7 +129,7 @@ def _rounds(examples: Sequence[_Example], alike: Array) -> Iterator[list[int]]:
         waiting = {number: near for number, near in waiting.items() if number not in group}
 
 
-def _candidates(examples: Sequence[_Example], alike: Array) -> dict[int, int]:
+def _candidates(examples: Sequence[_Example], alike: Floats) -> dict[int, int]:
     """Of each phrasing whose nearest by meaning is another rule's, that one; both by number."""
     others = alike - 2.0 * np.eye(len(alike), dtype=alike.dtype)  # nothing is its own neighbour
     nearest = others.argmax(axis=1) if len(others) else ()

@@ -34,7 +34,7 @@ def matcher_fit() -> None:
     """Fit the matcher on all of the development set, and write what ships."""
     from tests.bench.matcher import report
 
-    click.echo(f"wrote {report.write_fitted()}; next: MATCHER_VERSION, and the tests' golden file")
+    click.echo(f"wrote {report.write_fitted()}; next: its sum in table.md, STATIC_VERSION, and the tests' golden file")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ async def change_of(tab: Candidate, frame: Command) -> Change:
     loaded = await tab.loaded()
     shelved = await node.conductor.shelf.get(loaded.interview.pack)
     now = node.live.clock.now()
-    decided = decide(loaded.interview, shelved.pack, _reading(frame.d)(shelved), now)
+    decided = decide(loaded.interview, shelved.pack, _reading(frame.d)(shelved, loaded.interview), now)
     assert isinstance(decided, Decided), decided
     act = _Act(tab.interview, frame.id, _hash(frame.d), _reading(frame.d), tab.fence)
     return _change(act, loaded, decided, now)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from engine.core.matcher.embedding import PIECE_CHARS_MAX, pieces, read, shipped
-from engine.core.matcher.fitted import FEATURES, FILE, fitted
+from engine.core.matcher.fitted import FEATURES, FILE, READINGS, fitted
 
 PACKAGE = resources.files("engine.core.matcher")
 BYTES_MAX = 4_200_000
@@ -93,10 +93,11 @@ def test_what_was_fitted_is_what_the_note_names() -> None:
     found = fitted()
     assert hashlib.sha256(data).hexdigest() in PACKAGE.joinpath("table.md").read_text()
     assert found.map.shape == (shipped().dims, shipped().dims)
-    assert found.weights.shape == (len(FEATURES),)
-    assert np.isfinite(found.map).all() and np.isfinite(found.weights).all()
+    assert found.weights.features.shape == (len(FEATURES),)
+    assert found.weights.readings.shape == (len(READINGS),)
+    assert all(np.isfinite(learnt).all() for learnt in (found.map, *found.weights))
     with pytest.raises(ValueError, match="read-only"):
-        found.weights[0] = 1
+        found.weights.features[0] = 1
 
 
 def test_a_table_that_is_read_again_says_the_same() -> None:

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from engine.core.matcher import compile_rules, match
-from engine.core.matcher.decide import chances, features
+from engine.core.matcher.decide import chances
 from engine.core.matcher.explain import NONE, TOP, Explained, explain, topic_names
 from engine.core.matcher.fitted import FEATURES
+from engine.core.matcher.index import features
 from engine.core.pack import Clarification, Decline
 from tests.core.shipped import packs
 
@@ -98,6 +99,6 @@ def test_a_question_without_rules_can_be_explained() -> None:
 def test_it_explains_the_compiled_rules_and_no_others() -> None:
     """Chances are those of the model that decides."""
     text = "How is the fee calculated?"
-    rows = features(COMPILED.index, text, COMPILED.encode([text])[0])
+    rows = features(COMPILED.index, [text], COMPILED.tier.sentences([text]))
     (one,) = explained(text)
-    assert one.likely[0].chance == pytest.approx(float(chances(rows, COMPILED.weights).max()), abs=1e-4)
+    assert one.likely[0].chance == pytest.approx(float(chances(rows, COMPILED.tier.weights.features).max()), abs=1e-4)

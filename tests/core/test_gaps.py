@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine.core.gaps import ALIKE_MIN, EXAMPLES_MAX, Gap, Missed, find_gaps, groups
-from engine.core.matcher.fitted import encode
+from engine.core.matcher.fitted import reader
 from engine.core.pack import Clarification
 from tests.core.shipped import packs
 
@@ -89,7 +89,9 @@ def test_nothing_missed_junk_and_no_rules_are_no_trouble() -> None:
 
 def test_groups_are_those_of_average_linkage() -> None:
     """Against the same by the book: all pairs looked at anew after each step."""
-    vectors = encode([f"{text} {more}" for text in (*RECEIPTS, *LIGHTS) for more in ("", "in winter", "for trucks")])
+    vectors = reader().sentences(
+        [f"{text} {more}" for text in (*RECEIPTS, *LIGHTS) for more in ("", "in winter", "for trucks")]
+    )
     assert sorted(map(sorted, groups(vectors))) == sorted(map(sorted, by_the_book(vectors)))
 
 

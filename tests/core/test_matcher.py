@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.core.matcher import MATCHER_VERSION, Compiled, Matched, compile_rules, intents, match
-from engine.core.matcher.segments import SEGMENTS_MAX, split
+from engine.core.matcher import Compiled, Matched, compile_rules, intents, match, static
+from engine.core.matcher.segments import SENTENCES_MAX, sentences
 from engine.core.pack import Pack, Rule
 from tests.core.shipped import packs, playable
 
@@ -110,10 +110,10 @@ def test_a_second_question_that_fits_nothing_is_told_so() -> None:
 
 
 def test_an_abbreviation_does_not_cut_a_question() -> None:
-    assert split("Are there special spots, e.g. for EVs, passes etc. or valet vs. self parking") == (
+    assert sentences("Are there special spots, e.g. for EVs, passes etc. or valet vs. self parking") == (
         "Are there special spots, e.g. for EVs, passes etc. or valet vs. self parking",
     )
-    assert split("It has two gates. Cars come in. How many?") == ("It has two gates.", "Cars come in.")
+    assert sentences("It has two gates. Cars come in. How many?") == ("It has two gates.", "Cars come in.")
 
 
 def test_the_same_question_twice_is_one_entry() -> None:
@@ -139,9 +139,9 @@ def test_doubt_is_asked_back_or_declined_but_never_answered() -> None:
 
 
 def test_decisions_are_those_of_the_golden_file() -> None:
-    """The record shows decisions with MATCHER_VERSION: whoever changes one writes a new version and a new file."""
+    """The record shows decisions with its version: whoever changes one writes a new version and a new file."""
     golden = json.loads(GOLDEN.read_text())
-    assert golden["version"] == MATCHER_VERSION
+    assert golden["version"] == static().version
     now = json.loads(json.dumps(decisions()))
     assert list(now) == list(golden["decisions"])
     for question, entries in golden["decisions"].items():
@@ -211,7 +211,7 @@ def test_junk_is_answered_quickly_and_without_a_crash(text: str) -> None:
         start = time.thread_time()
         found = match(garage, text)
         seconds.append(time.thread_time() - start)
-        assert 1 <= len(found) <= SEGMENTS_MAX
+        assert 1 <= len(found) <= SENTENCES_MAX
     assert min(seconds) < MATCH_SECONDS_MAX
 
 
@@ -230,7 +230,7 @@ def test_any_text_has_an_outcome(text: str) -> None:
 )
 def test_cutting_loses_no_word_that_says_something(words: list[str]) -> None:
     text = " ".join(words)
-    kept = " ".join(split(text))
+    kept = " ".join(sentences(text))
     for word in ("floors", "full"):
         assert kept.count(word) == text.count(word)
-    assert len(split(text)) <= SEGMENTS_MAX
+    assert len(sentences(text)) <= SENTENCES_MAX

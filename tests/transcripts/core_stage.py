@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from engine.core.interview import Interview, due_at
+from engine.core.interview import Interview, due_at, previous_question
 from engine.core.machine import Announce, Asked, ClockRan, Command, Decided, decide
 from engine.core.matcher import compile_rules, match
 from protocol import commands, events
@@ -39,7 +39,7 @@ class CoreStage:
         except BadFrame as bad:
             self._tell(bad.refuse.frame(id=bad.id, at=bad.at, message=str(bad)))
             return
-        body: Command = Asked(match(RULES, command.d.text)) if isinstance(command.d, commands.Ask) else command.d
+        body: Command = self._asked(command.d.text) if isinstance(command.d, commands.Ask) else command.d
         decision = decide(self.interview, PACK, body, self.now)
         if isinstance(decision, Decided):
             self._happens(decision)
@@ -48,6 +48,9 @@ class CoreStage:
             self._tell(Ack(id=command.id, s=self.interview.seq, rev=rev, late=getattr(first, "late", False)))
         else:
             self._tell(decision.refuse.frame(id=command.id, at=decision.at, **decision.facts))
+
+    def _asked(self, text: str) -> Asked:
+        return Asked(match(RULES, text, previous_question(self.interview)), RULES.tier.version)
 
     async def hears(self) -> dict[str, Any]:
         return self._frames.popleft()

@@ -3,59 +3,65 @@
     >>> intents({"pricing": ["how is the fee calculated", "is there an hourly rate"]}, "How is the fee calculated?")
     ('pricing',)
 
-Two kinds of likeness, weighed together: by meaning, from a table of word vectors that ships as data (table.md), and by
-words: stems, synonyms, BM25, character grams, keywords. Declined topics compete with the rules, and so does a fitted
+A text is likened to each rule by meaning, from a table of word vectors that ships as data (table.md): to its nearest
+phrasing, to all of them together, and word by word. Declined topics compete with the rules, and so does a fitted
 "none of these". A wrong answer bends a design, so doubt becomes a "did you mean ...?" or the pack's fallback.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
 import msgspec
 
-from engine.core.matcher.decide import Matched, Zone, chances, decide, features
+from engine.core.matcher.decide import Matched, Reading, Zone, asked, chances, decide, named, read
 from engine.core.matcher.declines import DEFAULT_DECLINES
-from engine.core.matcher.fitted import Weights, encode, fitted
-from engine.core.matcher.index import Encode, Index, Topic, build
-from engine.core.matcher.segments import asks, split
-from engine.core.matcher.words import SYNONYMS, TEXT_CHARS_MAX, compile_groups
+from engine.core.matcher.embedding import Floats
+from engine.core.matcher.fitted import Floats64, Tier, fitted, reader
+from engine.core.matcher.index import Index, Topic, build, features
+from engine.core.matcher.words import TEXT_CHARS_MAX
 from engine.core.pack import Clarification
 
-__all__ = ["MATCHER_VERSION", "Compiled", "Matched", "Zone", "compile_rules", "intents", "match"]
+__all__ = ["Compiled", "Matched", "Reading", "Tier", "Zone", "compile_rules", "intents", "match", "read", "static"]
 
-MATCHER_VERSION: Final = "static-1"
-"""Goes with every decision into the record; changes with any change of decisions."""
-INTENTS_SCORE_MIN: Final = 0.4
+STATIC_VERSION: Final = "static-2"
+INTENTS_SCORE_MIN: Final = 0.37
 """Where naming a rule does more good than harm, by the share of messages that get exactly the right rules."""
+
+
+@cache
+def static() -> Tier:
+    """The tier that ships: the table, and what was fitted to it."""
+    return Tier(STATIC_VERSION, reader().sentences, reader().words, fitted().weights)
 
 
 class Compiled(msgspec.Struct, frozen=True):
     """A question's rules, ready to be matched. Keep one a pack hash: compiling takes some milliseconds."""
 
     index: Index
-    encode: Encode
-    weights: Weights
+    tier: Tier
+
+    @property
+    def intents(self) -> tuple[str, ...]:
+        """The rules, in the order of the index."""
+        return tuple(topic.intent or "" for topic in self.index.topics[: self.index.rules])
 
 
-def compile_rules(clarification: Clarification, encode: Encode = encode, weights: Weights | None = None) -> Compiled:
+def compile_rules(clarification: Clarification, tier: Tier | None = None) -> Compiled:
     """Index the rules of a pack, its declined topics, and those of the default library it does not skip."""
     rules = [Topic(rule.intent, (*rule.examples, rule.label), rule.keywords) for rule in clarification.rules]
     declines = {decline.topic: decline.examples for decline in clarification.declines}
-    return _compile(rules, declines, clarification.synonyms, {*clarification.skip_declines}, encode, weights)
+    return _compile(rules, declines, clarification.synonyms, {*clarification.skip_declines}, tier)
 
 
 def compile_topics(
-    rules: Mapping[str, Sequence[str]],
-    declines: Mapping[str, Sequence[str]],
-    encode: Encode = encode,
-    weights: Weights | None = None,
+    rules: Mapping[str, Sequence[str]], declines: Mapping[str, Sequence[str]], tier: Tier | None = None
 ) -> Compiled:
     """The same of bare phrasings: rules, and topics that are declined besides the default library's."""
     topics = [Topic(name, (*phrasings, name.replace("_", " "))) for name, phrasings in rules.items()]
-    return _compile(topics, declines, (), set(), encode, weights)
+    return _compile(topics, declines, (), set(), tier)
 
 
 def _compile(
@@ -63,67 +69,70 @@ def _compile(
     declines: Mapping[str, Sequence[str]],
     synonyms: Sequence[Sequence[str]],
     skipped: set[str],
-    encode: Encode,
-    weights: Weights | None,
+    tier: Tier | None,
 ) -> Compiled:
+    tier = tier or static()
     shipped = {name: texts for name, texts in DEFAULT_DECLINES.items() if name not in skipped}
     topics = [*rules, *(Topic(None, tuple(texts)) for texts in {**shipped, **declines}.values())]
-    return Compiled(
-        build(topics, compile_groups(SYNONYMS, synonyms), encode),
-        encode,
-        fitted().weights if weights is None else weights,
-    )
+    return Compiled(build(topics, synonyms, tier), tier)
 
 
-def match(compiled: Compiled, text: str) -> tuple[Matched, ...]:
+def match(compiled: Compiled, text: str, previous: str = "") -> tuple[Matched, ...]:
     """What a message asks: one entry a question in it, in order; a single fallback when nothing fits.
 
-    Statements beside a matched question get no entry; a further question that fits nothing does.
+    `previous`: the question before it, which its pronouns may refer to. Statements beside a matched question get no
+    entry; a further question that fits nothing does.
     """
-    index, scored = compiled.index, text[:TEXT_CHARS_MAX]
-    parts = split(scored)
-    segments = [scored, *parts] if len(parts) > 1 else [scored]
-    whole, *decided = [
-        decide(index, part, vector, compiled.weights)
-        for part, vector in zip(segments, compiled.encode(segments), strict=True)
-    ]
-    if not decided:
-        return (msgspec.structs.replace(whole, text=text),)
-    decisions = _one_each(decided)
-    named = [found for found in decisions if found.intent is not None]
-    if len(named) < 2 and whole.intent is not None and (not named or whole.score > named[0].score):
-        named, decisions = [whole], [whole, *(found for found in decisions if found.intent is None)]
-    if not named:
-        return (msgspec.structs.replace(whole, text=text, zone="fallback", intent=None),)
-    return tuple(found for found in decisions if found.intent is not None or asks(found.text))
+    reading = read(text, previous)
+    return settle(compiled, reading, compiled.tier.sentences(reading.texts))
+
+
+def settle(compiled: Compiled, reading: Reading, vectors: Floats) -> tuple[Matched, ...]:
+    """The same for a message that is read and encoded (`vectors`: of its texts, by the tier's `sentences`)."""
+    odds = _odds(compiled, reading, vectors)
+    return decide(compiled.intents, odds, reading, compiled.tier.weights.readings)
+
+
+def _odds(compiled: Compiled, reading: Reading, vectors: Floats) -> Floats64:
+    """The chance of each topic in each text of a message."""
+    rows = features(compiled.index, reading.texts, vectors)
+    return chances(rows, compiled.tier.weights.features)
+
+
+def topic_odds(compiled: Compiled, text: str) -> Floats64:
+    """The chance of each topic, in the order of the index, of a text as one question."""
+    scored = text[:TEXT_CHARS_MAX]
+    rows = features(compiled.index, [scored], compiled.tier.sentences([scored]))
+    return chances(rows[0], compiled.tier.weights.features)
 
 
 def ranked(compiled: Compiled, text: str) -> list[tuple[str, float]]:
-    """Every rule with its chance, the likeliest first: of the message as one question."""
-    index, scored = compiled.index, text[:TEXT_CHARS_MAX]
-    odds = chances(features(index, scored, compiled.encode([scored])[0]), compiled.weights)
-    rules = [(topic.intent or "", float(odds[n])) for n, topic in enumerate(index.topics[: index.rules])]
-    return sorted(rules, key=lambda rule: -rule[1])
+    """Every rule with its chance in the message, the likeliest first."""
+    reading = read(text)
+    odds = _odds(compiled, reading, compiled.tier.sentences(reading.texts))[:, : compiled.index.rules]
+    scores = asked(odds, reading, compiled.tier.weights.readings)
+    return sorted(zip(compiled.intents, map(float, scores), strict=True), key=lambda rule: -rule[1])
 
 
-def _one_each(decisions: Sequence[Matched]) -> list[Matched]:
-    """Two parts about the same rule are one question: the surer one stays."""
-    best: dict[str, Matched] = {}
-    for found in decisions:
-        if found.intent is not None and (found.intent not in best or found.score > best[found.intent].score):
-            best[found.intent] = found
-    return [found for found in decisions if found.intent is None or best[found.intent] is found]
+def likely(compiled: Compiled, text: str, score_min: float) -> tuple[str, ...]:
+    """The rules whose chance in the message is at least `score_min`, the likeliest first: at most one a clause."""
+    reading = read(text)
+    odds = _odds(compiled, reading, compiled.tier.sentences(reading.texts))[:, : compiled.index.rules]
+    scores = asked(odds, reading, compiled.tier.weights.readings)
+    return tuple(compiled.intents[one.rule] for one in named(odds, reading, scores, score_min))
 
 
-def intents(rules: Mapping[str, Sequence[str]], text: str) -> tuple[str, ...]:
-    """The rules a message asks about, of rules given as name -> phrasings; () when none is likely.
+def intents(rules: Mapping[str, Sequence[str]], text: str, tier: Tier | None = None) -> tuple[str, ...]:
+    """The rules a message asks about, of rules given as name -> phrasings, the likeliest first; () when none is likely.
 
-    It says more than `match` answers: a name needs to be likelier than not, not sure.
+    It says more than `match` answers: a name needs to be likely, not sure. `tier`: other than `static()`.
     """
-    found = match(_compiled(tuple((name, tuple(phrasings)) for name, phrasings in rules.items())), text)
-    return tuple(one.intent for one in found if one.intent is not None and one.score >= INTENTS_SCORE_MIN)
+    if not rules:
+        return ()
+    compiled = _compiled(tuple((name, tuple(phrasings)) for name, phrasings in rules.items()), tier)
+    return likely(compiled, text, INTENTS_SCORE_MIN)
 
 
 @lru_cache(maxsize=32)
-def _compiled(rules: tuple[tuple[str, tuple[str, ...]], ...]) -> Compiled:
-    return compile_topics(dict(rules), {})
+def _compiled(rules: tuple[tuple[str, tuple[str, ...]], ...], tier: Tier | None) -> Compiled:
+    return compile_topics(dict(rules), {}, tier)

@@ -6,9 +6,6 @@ No context, so no network to run: the vector is the sum of the rows of the text'
 from __future__ import annotations
 
 import io
-import math
-import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -18,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.matcher.words import TEXT_CHARS_MAX
+from engine.core.matcher.words import tokens
 
 Floats = NDArray[np.float32]
 
@@ -26,11 +23,6 @@ WORD_CHARS_MAX: Final = 100
 """A longer word is not looked up, as in BERT's tokenizer."""
 PIECE_CHARS_MAX: Final = 18
 """The longest piece of the vocabulary (a test holds it): keeps the search linear in the word."""
-
-_WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
-_QUOTES: Final = dict.fromkeys(map(ord, "‘’ʼ′´"), "'") | dict.fromkeys(map(ord, "“”"), '"')
-_DROPPED: Final = frozenset({"Mn", "Cc", "Cf"})
-"""Accents, control and invisible characters: between letters they would tear a word apart."""
 
 
 class Table(msgspec.Struct, frozen=True, eq=False):
@@ -47,29 +39,34 @@ class Table(msgspec.Struct, frozen=True, eq=False):
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """One row a text, of length 1, or all zeros where nothing in the text is known."""
-        vectors: Floats = np.zeros((len(texts), self.dims), np.float32)
-        for number, text in enumerate(texts):
-            if ids := [self.ids[piece] for piece in pieces(text, self.ids)]:
-                # Not a matrix product: that adds in another order on another processor.
-                vector = np.add.reduce(self.rows.take(ids, 0) * self.scales.take(ids)[:, None])
-                if length := math.sqrt(np.add.reduce(vector * vector)):
-                    vectors[number] = vector / np.float32(length)
-        return vectors
+        sums = [np.add.reduce([self.word(token) for token in tokens(text)] or [self._nothing()]) for text in texts]
+        return unit(np.array(sums, np.float32).reshape(len(texts), self.dims))
+
+    def word(self, token: str) -> Floats:
+        """The sum of the vectors of its pieces."""
+        ids = [self.ids[piece] for piece in pieces(token, self.ids)]
+        # Not a matrix product: that adds in another order on another processor.
+        out: Floats = np.add.reduce(self.rows.take(ids, 0) * self.scales.take(ids)[:, None])
+        return out
+
+    def _nothing(self) -> Floats:
+        return np.zeros(self.dims, np.float32)
+
+
+def unit(rows: Floats) -> Floats:
+    """Each of length 1, or left as zeros."""
+    lengths = np.sqrt(np.add.reduce(rows * rows, axis=1, keepdims=True))
+    return np.asarray(rows / np.maximum(lengths, 1e-9), np.float32)
 
 
 def pieces(text: str, vocabulary: Mapping[str, int]) -> Iterator[str]:
     """The WordPieces of a text, as BERT's uncased tokenizer cuts it: the longest known piece first, "##" before all
     but a word's first. A word that cannot be cut into known pieces gives none."""
-    for word in words_of(text):
+    for word in tokens(text):
         if word in vocabulary:
             yield word
         elif len(word) <= WORD_CHARS_MAX:
             yield from _cut(word, vocabulary)
-
-
-def words_of(text: str) -> list[str]:
-    """Words and marks, in one spelling."""
-    return _WORD.findall(_plain(text[:TEXT_CHARS_MAX]))
 
 
 def _cut(word: str, vocabulary: Mapping[str, int]) -> list[str]:
@@ -84,14 +81,6 @@ def _cut(word: str, vocabulary: Mapping[str, int]) -> list[str]:
         else:
             return []
     return found
-
-
-def _plain(text: str) -> str:
-    """Lower case, one spelling of each letter, no accents, nothing invisible."""
-    if text.isascii() and text.isprintable():
-        return text.lower()
-    spelled = unicodedata.normalize("NFKD", text.translate(_QUOTES))[:TEXT_CHARS_MAX].lower()
-    return "".join(one for one in spelled if one.isspace() or unicodedata.category(one) not in _DROPPED)
 
 
 def read(data: bytes) -> Table:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.matcher import Compiled, match
-from engine.core.matcher.decide import Matched, chances, features
+from engine.core.matcher.decide import Matched, chances
 from engine.core.matcher.declines import DEFAULT_DECLINES
+from engine.core.matcher.embedding import Floats
 from engine.core.matcher.fitted import FEATURES
-from engine.core.matcher.index import Array, Topic
+from engine.core.matcher.index import Topic, features
 from engine.core.matcher.words import TEXT_CHARS_MAX
 from engine.core.pack import Clarification
 
@@ -25,10 +26,7 @@ WORDS: Final[Mapping[str, str]] = {
     "declined": "being a declined topic",
     "nearest": "meaning, of the nearest phrasing",
     "middle": "meaning, of all phrasings together",
-    "bm25": "words, of the nearest phrasing",
-    "grams": "pieces of words, of the nearest phrasing",
-    "cover": "how much of the message its words cover",
-    "keyword": "a keyword",
+    "cover": "meaning, word by word",
     "exact": "a phrasing word for word",
 }
 """Features as people say them; one that is not here goes by its name."""
@@ -86,9 +84,10 @@ def topic_names(clarification: Clarification, topics: Sequence[Topic]) -> list[s
 
 def _explained(compiled: Compiled, names: Sequence[str], found: Matched) -> Explained:
     index, scored = compiled.index, found.text[:TEXT_CHARS_MAX]
-    vector = compiled.encode([scored])[0]
-    rows = features(index, scored, vector)
-    odds = chances(rows, compiled.weights)
+    vector = compiled.tier.sentences([scored])[0]
+    weights = compiled.tier.weights.features
+    rows = features(index, [scored], vector[None])[0]
+    odds = chances(rows, weights)
     order = [int(number) for number in np.argsort(-odds, kind="stable")]
     told = [n for n in order if n < index.rules][:TOP] + [n for n in order if n >= index.rules][:TOP]
     # "None of these" is a topic of which nothing is known.
@@ -102,13 +101,13 @@ def _explained(compiled: Compiled, names: Sequence[str], found: Matched) -> Expl
         none=round(none, 4),
         best=all_names[best],
         runner_up=all_names[runner_up],
-        weighed=_weighed(all_rows[best], all_rows[runner_up], compiled.weights),
+        weighed=_weighed(all_rows[best], all_rows[runner_up], weights),
     )
 
 
-def _likely(compiled: Compiled, number: int, name: str, chance: float, vector: Array) -> Likely:
+def _likely(compiled: Compiled, number: int, name: str, chance: float, vector: Floats) -> Likely:
     topic = compiled.index.topics[number]
-    alike = compiled.encode(topic.examples) @ vector
+    alike = compiled.tier.sentences(topic.examples) @ vector
     near = int(alike.argmax())
     return Likely(
         topic=name,

@@ -1,30 +1,85 @@
-"""What was learnt on the development set: how to turn the table's vectors, and how to weigh what is known of a topic.
+"""What was learnt on the development set, and the tier that it makes: how to turn the table's vectors towards
+interviews, how to weigh what is known of a topic, how much the readings of a message count.
 
-`python -m tests.bench.matcher fit` writes the file; a test holds its sum.
+`./run bench matcher-fit` writes the file; table.md names its sum.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.matcher.embedding import Floats, shipped
+from engine.core.matcher.embedding import Floats, Table, shipped, unit
+from engine.core.matcher.words import tokens
 
 FILE: Final = "fitted.npz"
 FEATURES: Final = (
-    "bias", "declined", "nearest", "middle", "bm25", "grams", "cover", "keyword", "exact",
-    "nearest_lead", "middle_lead", "bm25_lead", "grams_lead", "cover_lead",
+    "bias", "declined", "nearest", "middle", "cover", "exact", "nearest_lead", "middle_lead", "cover_lead",
 )  # fmt: skip
 """What is known of a topic, in the order of the weights. A lead is that over the best other topic."""
+READINGS: Final = ("bias", "whole", "sentences", "clauses", "has_sentences", "has_clauses")
+"""What is known of a rule in a message, in the order of its weights: the log odds in the message as a whole, the best
+in a sentence and the best in a clause of it."""
+TOKENS_KEPT: Final = 8_192
+"""Vectors of words, 1 KB each: as many as people use."""
 
-Weights = NDArray[np.float64]
-"""Of a conditional logit with a "none of these" of utility 0, by feature."""
+Floats64 = NDArray[np.float64]
+Encode = Callable[[Sequence[str]], Floats]
+"""Texts to rows of length 1: what they mean; all zeros where nothing in a text is known."""
+
+
+class Weights(NamedTuple):
+    """`features`: of a conditional logit with a "none of these" of utility 0. `readings`: of a logit a rule."""
+
+    features: Floats64
+    readings: Floats64
+
+
+class Tier(msgspec.Struct, frozen=True, eq=False):
+    """How well the matcher reads: what gives sentences their meaning, and single words, and what was fitted to it.
+
+    `version` goes with every decision into the record, and changes with any change of decisions.
+    """
+
+    version: str
+    sentences: Encode
+    words: Encode
+    weights: Weights
+
+
+class Reader:
+    """The table, turned by a map. It keeps the vectors of words it has met."""
+
+    def __init__(self, table: Table, map: Floats) -> None:
+        self._map: Floats = np.ascontiguousarray(map.T)
+        self._token = lru_cache(TOKENS_KEPT)(table.word)
+        self._word = lru_cache(TOKENS_KEPT)(self._turned)
+
+    def sentences(self, texts: Sequence[str]) -> Floats:
+        """One row a text."""
+        place: dict[str, int] = {}
+        found = [[place.setdefault(token, len(place)) for token in tokens(text)] for text in texts]
+        counts = np.zeros((len(texts), len(place)), np.float32)
+        for row, numbers in zip(counts, found, strict=True):
+            for number in numbers:
+                row[number] += 1.0
+        rows = np.array([*map(self._token, place)], np.float32).reshape(len(place), len(self._map))
+        return unit(np.asarray(counts @ rows @ self._map, np.float32))
+
+    def words(self, words: Sequence[str]) -> Floats:
+        """One row a word, as `tokens` gives it."""
+        return np.array([*map(self._word, words)], np.float32).reshape(len(words), len(self._map))
+
+    def _turned(self, token: str) -> Floats:
+        out: Floats = unit(self._token(token)[None] @ self._map)[0]
+        return out
 
 
 class Fitted(NamedTuple):
@@ -38,18 +93,13 @@ class Fitted(NamedTuple):
 def fitted() -> Fitted:
     """What ships. Like the table, it is part of the code and cannot change."""
     with np.load(io.BytesIO(resources.files(__package__).joinpath(FILE).read_bytes()), allow_pickle=False) as file:
-        map, weights = file["map"].astype(np.float32), file["weights"]
-    map.flags.writeable = weights.flags.writeable = False
+        map, weights = file["map"].astype(np.float32), Weights(file["features"], file["readings"])
+    for learnt in (map, *weights):
+        learnt.flags.writeable = False
     return Fitted(map, weights)
 
 
-def encode(texts: Sequence[str]) -> Floats:
-    """One row a text, of length 1, turned towards interviews; all zeros where nothing in the text is known."""
-    return turn(shipped().encode(texts), fitted().map)
-
-
-def turn(rows: Floats, map: Floats) -> Floats:
-    """Rows as the map has them, of length 1 again."""
-    turned = rows @ map.T
-    lengths = np.sqrt((turned * turned).sum(axis=1, keepdims=True))
-    return np.asarray(turned / np.maximum(lengths, 1e-9), np.float32)
+@cache
+def reader() -> Reader:
+    """The table that ships, turned by the map that ships."""
+    return Reader(shipped(), fitted().map)

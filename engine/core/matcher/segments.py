@@ -1,4 +1,4 @@
-"""People ask two things at once: a message cut into the questions it holds."""
+"""People ask two things at once: a message cut into its sentences, and more finely into its clauses."""
 
 from __future__ import annotations
 
@@ -7,34 +7,58 @@ from typing import Final
 
 from engine.core.matcher.words import words_of
 
-SEGMENTS_MAX: Final = 4
-"""What comes after the third cut stays one piece."""
+SENTENCES_MAX: Final = 4
+CLAUSES_MAX: Final = 8
+"""What comes after the last cut stays one piece."""
 
 _ASKING: Final = (
     r"(?:how|what|which|who|whose|when|where|why|is|are|was|do|does|did|can|could|should|shall|will|would|must|may|has"
     r"|have|any)"
 )
-_CUT: Final = re.compile(
-    rf"(?<=[?!;])\s*|(?<=\w\w[.])(?<!etc[.])(?<!\bvs[.])\s+|\s*\n\s*|,?\s+(?:and|also|plus|additionally)\s+(?:also\s+|then\s+)?(?={_ASKING}\b)",
+_END: Final = r"(?<=[?!;])\s*|(?<=\w\w[.])(?<!etc[.])(?<!\bvs[.])\s+|\s*\n\s*"
+_SENTENCE: Final = re.compile(
+    rf"{_END}|,?\s+(?:and|also|plus|additionally)\s+(?:also\s+|then\s+)?(?={_ASKING}\b)", re.IGNORECASE
+)
+_CLAUSE: Final = re.compile(
+    rf"{_END}|\s*:\s+|\s*,\s*|\s+(?:and|n|also|plus|or|but|additionally|so|then|&)\s+|\s+-+\s+|\s*[()]\s*",
     re.IGNORECASE,
 )
 _OPENS: Final = re.compile(rf"\W*(?:and|also|so|but|ok|okay|hi|hello|then)?\W*{_ASKING}\b", re.IGNORECASE)
+_REFERS: Final = re.compile(
+    r"\b(?:it|its|that|this|they|them|their|those|these|one|ones|he|she|him|her|same|either|both|there|other|others"
+    r"|another|such)\b",
+    re.IGNORECASE,
+)
 
 
-def split(text: str) -> tuple[str, ...]:
-    """The parts of `text` that say something, in order, at most SEGMENTS_MAX; () when none does."""
-    parts = [part.strip() for part in _CUT.split(text, maxsplit=SEGMENTS_MAX * 4)]
+def sentences(text: str) -> tuple[str, ...]:
+    """The parts of `text` that say something, in order, at most SENTENCES_MAX; () when none does."""
+    return _parts(_SENTENCE, text, SENTENCES_MAX)
+
+
+def clauses(text: str) -> tuple[str, ...]:
+    """The same, cut at every comma and conjunction: most are no question of their own. At most CLAUSES_MAX."""
+    return _parts(_CLAUSE, text, CLAUSES_MAX)
+
+
+def _parts(cut: re.Pattern[str], text: str, parts_max: int) -> tuple[str, ...]:
+    parts = [part.strip() for part in cut.split(text, maxsplit=parts_max * 4)]
     parts = [part for part in parts if content(part)]
-    if len(parts) > SEGMENTS_MAX:
-        parts[SEGMENTS_MAX - 1 :] = [" ".join(parts[SEGMENTS_MAX - 1 :])]
+    if len(parts) > parts_max:
+        parts[parts_max - 1 :] = [" ".join(parts[parts_max - 1 :])]
     return tuple(parts)
 
 
-def asks(segment: str) -> bool:
+def asks(sentence: str) -> bool:
     """Whether it is put as a question."""
-    return "?" in segment or _OPENS.match(segment) is not None
+    return "?" in sentence or _OPENS.match(sentence) is not None
 
 
-def content(segment: str) -> bool:
+def refers(text: str) -> bool:
+    """Whether a word in it may stand for something said before."""
+    return _REFERS.search(text) is not None
+
+
+def content(text: str) -> bool:
     """Whether any of its words could tell one topic from another."""
-    return any(word.weight == 1.0 for word in words_of(segment))
+    return any(word.weight == 1.0 for word in words_of(text))

@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.matcher.fitted import turn
-from engine.core.matcher.index import Encode
+from engine.core.matcher.fitted import Encode
 from tests.bench.matcher.development import Question
 
 Map = NDArray[np.float64]
@@ -53,12 +52,6 @@ def learn(lessons: Sequence[Lesson]) -> Map:
         first, second = 0.9 * first + 0.1 * slope, 0.99 * second + 0.01 * slope**2
         turned = turned - RATE * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.99**step)) + 1e-8)
     return turned
-
-
-def turned(encode: Encode, map: Map) -> Encode:
-    """An encoder whose vectors are turned."""
-    small = map.astype(np.float32)
-    return lambda texts: turn(encode(texts), small)
 
 
 def _slope(map: Map, one: Lesson, phrasings: int, chance: np.random.Generator) -> Map:

@@ -9,8 +9,8 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from engine.core.matcher.segments import split
-from engine.core.matcher.words import words_of
+from engine.core.matcher.segments import sentences
+from engine.core.matcher.words import stem, words_of
 from tests.bench.matcher.measure import Answer, Matcher
 
 Rules = Mapping[str, Sequence[str]]
@@ -84,7 +84,7 @@ def matcher(score: Score, threshold: float) -> Matcher:
     def ask(text: str) -> Answer:
         whole = score(text)
         ranked = tuple(sorted(whole, key=lambda intent: -whole[intent]))
-        parts = split(text)
+        parts = sentences(text)
         answers = [_best(score(part)) for part in parts] if len(parts) > 1 else []
         named = {intent for intent, value in answers if value >= threshold}
         if not named and whole[ranked[0]] >= threshold:
@@ -100,7 +100,7 @@ def _best(scores: dict[str, float]) -> tuple[str, float]:
 
 
 def _stems(text: str) -> list[str]:
-    return [word.stem for word in words_of(text) if word.weight]
+    return [stem(word.text) for word in words_of(text) if word.weight]
 
 
 def _grams(text: str) -> Counter[str]:

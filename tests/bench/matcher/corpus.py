@@ -12,7 +12,8 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from engine.core.matcher.embedding import PIECE_CHARS_MAX, words_of
+from engine.core.matcher.embedding import PIECE_CHARS_MAX
+from engine.core.matcher.words import tokens
 from tests.bench.matcher.questions import parts, questions
 
 GLOSSES, QUESTIONS = 52_000, 44_000
@@ -55,7 +56,7 @@ def rare(said: Mapping[str, Sequence[str]], vocabulary: Container[str], count: i
     counts: Counter[str] = Counter()
     for kind, every in said.items():
         weight = QUESTION_WEIGHT if kind == "questions" else 1
-        for word in (word for text in every for word in words_of(text)):
+        for word in (word for text in every for word in tokens(text)):
             if word not in vocabulary and len(word) <= PIECE_CHARS_MAX and word.isascii():
                 counts[word] += weight
     return list(dict.fromkeys([*listed, *(word for word, _ in counts.most_common(count))]))[:count]

@@ -11,9 +11,8 @@ import click
 import numpy as np
 
 import engine.core.matcher
-from engine.core.matcher import INTENTS_SCORE_MIN, MATCHER_VERSION, compile_topics, intents
-from engine.core.matcher.embedding import shipped
-from engine.core.matcher.fitted import FEATURES, FILE
+from engine.core.matcher import INTENTS_SCORE_MIN, STATIC_VERSION, compile_topics, intents
+from engine.core.matcher.fitted import FEATURES, FILE, READINGS
 from tests.bench.matcher import baselines, development, public, trial
 from tests.bench.matcher.development import Question
 from tests.bench.matcher.measure import Asked, Figures, figures
@@ -32,9 +31,10 @@ METHODS: dict[str, baselines.Method] = {
 
 def write_fitted() -> Path:
     """Fit on everything, and write it beside the table."""
-    fitted = trial.fit_on(development.load(), shipped().encode)
-    np.savez_compressed(PACKAGE / FILE, map=fitted.map.astype(np.float16), weights=fitted.weights)
-    for name, weight in zip(FEATURES, fitted.weights, strict=True):
+    fitted = trial.fit_on(development.load(), trial.STATIC)
+    features, readings = fitted.weights
+    np.savez_compressed(PACKAGE / FILE, map=fitted.map.astype(np.float16), features=features, readings=readings)
+    for name, weight in zip((*FEATURES, *READINGS), (*features, *readings), strict=True):
         click.echo(f"{name:14} {weight:7.2f}")
     return PACKAGE / FILE
 
@@ -43,16 +43,16 @@ def run(data: Path | None) -> None:
     """Print it all."""
     questions = development.load()
     said = sum(len(one.said) for one in questions)
-    click.echo(f"{MATCHER_VERSION}; development set: {len(questions)} questions, {said} messages\n")
+    click.echo(f"{STATIC_VERSION}; development set: {len(questions)} questions, {said} messages\n")
     click.echo(f"{'':46}" + "".join(f"{name:>9}" for name in Figures._fields))
     fitted: dict[str, trial.Fitted] = {}
     with click.progressbar(range(trial.FOLDS), label="fitting without each question") as folds:
         for at in folds:
-            fitted.update(trial.left_out(questions, shipped().encode, at))
+            fitted.update(trial.left_out(questions, trial.STATIC, at))
     for phrasings, declines in ((PHRASINGS, False), (PHRASINGS, True), (8, True)):
         name = f"ours, {phrasings} phrasings{', own declines' if declines else ''}"
         ask = partial(trial.asked, score_min=INTENTS_SCORE_MIN, phrasings=phrasings, declines=declines)
-        _show(name, [one for question in questions for one in ask(question, fitted[question.slug])])
+        _show(name, [one for question in questions for one in ask(question, fitted[question.slug].tier)])
     _baselines(questions)
     _public(data)
     _costs(questions)
