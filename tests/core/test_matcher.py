@@ -7,16 +7,20 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from engine.core.matcher import Compiled, Matched, compile_rules, intents, match, static
+from engine.core.matcher import Compiled, Matched, compile_rules, compile_topics, intents, match, ranked, read, static
+from engine.core.matcher.decide import CONFIRM_SCORE_MIN
+from engine.core.matcher.index import ALIKE, features
 from engine.core.matcher.segments import SENTENCES_MAX, sentences
+from engine.core.matcher.words import words_of
 from engine.core.pack import Pack, Rule
 from tests.core.shipped import packs, playable
 
@@ -121,6 +125,26 @@ def test_the_same_question_twice_is_one_entry() -> None:
     assert [one.intent for one in found] == ["floors_and_gates"]
 
 
+def test_a_pronoun_is_read_with_the_question_before_and_asked_back() -> None:
+    garage = compiled("parking-garage")
+    before = "Do drivers pay in cash?"
+    assert [one.zone for one in match(garage, "And where do they do that?")] == ["fallback"]
+    found = match(garage, "And where do they do that?", before)
+    assert [(one.zone, one.intent) for one in found] == [("confirm", "payment_methods")]
+    assert match(garage, "How many floors does it have?", before)[0].intent == "floors_and_gates"
+    assert [one.zone for one in match(garage, "Which database should I use for it?", before)] == ["fallback"]
+
+
+def test_a_message_without_a_telling_word_is_never_answered_at_once() -> None:
+    for text in ("Is that the same for both?", "How many of them are there?", "How many?"):
+        assert all(one.zone != "answer" for one in match(compiled("parking-garage"), text)), text
+
+
+def test_a_statement_of_assumption_is_answered_by_its_rule() -> None:
+    found = match(compiled("parking-garage"), "I'll assume it has one floor only.")
+    assert [one.intent for one in found] == ["floors_and_gates"]
+
+
 def test_a_typo_and_another_form_of_the_word_still_match() -> None:
     garage = compiled("parking-garage")
     assert match(garage, "Which payment metods are suported?")[0].intent == "payment_methods"
@@ -176,6 +200,35 @@ def test_an_unrelated_rule_changes_nothing_between_the_others() -> None:
                 assert before.intent == after.intent or None in (before.intent, after.intent), item.q
                 assert before.score == pytest.approx(after.score, abs=0.1), item.q
         assert match(wider, "do penguins eat squid")[0].intent == "penguin_diet"
+
+
+def rules_of(pack: Pack) -> dict[str, tuple[str, ...]]:
+    return {f"{pack.id}.{rule.intent}": rule.examples for rule in pack.clarification.rules}
+
+
+def told(texts: Iterable[str]) -> set[str]:
+    """The words that tell anything."""
+    return {one.text for text in texts for one in words_of(text) if one.weight}
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=20)
+def test_one_more_rule_that_is_not_like_the_message_turns_nothing(data: st.DataObject) -> None:
+    """A rule that is neither the most nor the second most like it in anything takes no lead, so the winner stays."""
+    pack, other = (data.draw(st.sampled_from(playable())) for _ in "12")
+    rules = rules_of(pack)
+    names = data.draw(st.lists(st.sampled_from(sorted(rules)), min_size=2, unique=True))
+    more, phrasings = data.draw(st.sampled_from(sorted({**rules_of(other), **rules}.items())))
+    text = data.draw(st.sampled_from([item.q for item in pack.clarification.eval]))
+    assume(more not in names and not told([text]) & told(phrasings))
+    few = {name: rules[name] for name in names}
+    wider = compile_topics({**few, more: phrasings}, {})
+    texts = read(text).texts
+    like = features(wider.index, texts, wider.tier.sentences(texts))[:, :, ALIKE]
+    assume(((like > like[:, [len(names)]]).sum(axis=1) >= 2).all())
+    (winner, score), *_ = ranked(compile_topics(few, {}), text)
+    assume(score >= CONFIRM_SCORE_MIN)
+    assert next(name for name, _ in ranked(wider, text) if name != more) == winner
 
 
 JUNK = [

@@ -65,11 +65,9 @@ class Reader:
     def sentences(self, texts: Sequence[str]) -> Floats:
         """One row a text."""
         place: dict[str, int] = {}
-        found = [[place.setdefault(token, len(place)) for token in tokens(text)] for text in texts]
+        found = [(row, place.setdefault(token, len(place))) for row, text in enumerate(texts) for token in tokens(text)]
         counts = np.zeros((len(texts), len(place)), np.float32)
-        for row, numbers in zip(counts, found, strict=True):
-            for number in numbers:
-                row[number] += 1.0
+        np.add.at(counts, tuple(zip(*found, strict=True)) or ((), ()), 1.0)
         rows = np.array([*map(self._token, place)], np.float32).reshape(len(place), len(self._map))
         return unit(np.asarray(counts @ rows @ self._map, np.float32))
 

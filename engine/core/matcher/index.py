@@ -126,17 +126,17 @@ def _cover(index: Index, read: Sequence[Sequence[Word]]) -> Floats:
     """How well each topic's words cover a text: the mean, over its words, of the likeness to the topic's nearest word
     (as ColBERT scores late; Khattab and Zaharia 2020)."""
     place: dict[str, int] = {}
-    for found in read:
-        for one in found:
-            if one.weight:
-                place.setdefault(one.text, len(place))
-    shares = np.zeros((len(read), len(place)), np.float32)
-    for row, found in zip(shares, read, strict=True):
-        for one in found:
-            if one.weight:
-                row[place[one.text]] = one.weight * index.rarity.get(one.text, 1.0)
+    rows, columns, weights = [], [], []
+    for row, found in enumerate(read):
+        for text, weight in found:
+            if weight:
+                rows.append(row)
+                columns.append(place.setdefault(text, len(place)))
+                weights.append(weight * index.rarity.get(text, 1.0))
     if not place:
         return np.zeros((len(read), len(index.topics)), np.float32)
+    shares = np.zeros((len(read), len(place)), np.float32)
+    shares[rows, columns] = weights
     nearest = np.array([*map(index.nearest, place)])
     return np.asarray(shares @ nearest / np.maximum(shares.sum(axis=1, keepdims=True), 1e-9))
 

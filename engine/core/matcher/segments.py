@@ -10,6 +10,8 @@ from engine.core.matcher.words import words_of
 SENTENCES_MAX: Final = 4
 CLAUSES_MAX: Final = 8
 """What comes after the last cut stays one piece."""
+LEANING_WORDS_MAX: Final = 4
+"""A message with more words that tell something means something by itself."""
 
 _ASKING: Final = (
     r"(?:how|what|which|who|whose|when|where|why|is|are|was|do|does|did|can|could|should|shall|will|would|must|may|has"
@@ -54,9 +56,10 @@ def asks(sentence: str) -> bool:
     return "?" in sentence or _OPENS.match(sentence) is not None
 
 
-def refers(text: str) -> bool:
-    """Whether a word in it may stand for something said before."""
-    return _REFERS.search(text) is not None
+def leans(text: str) -> bool:
+    """Whether a word in it may stand for something said before, and little else says what it is about."""
+    telling = sum(word.weight == 1.0 for word in words_of(text))
+    return telling <= LEANING_WORDS_MAX and _REFERS.search(text) is not None
 
 
 def content(text: str) -> bool:

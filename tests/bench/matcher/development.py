@@ -20,13 +20,14 @@ LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class Said(NamedTuple):
     """What a candidate said: the rules that answer it (none, one or two), and how it was said.
 
-    `near`: in the domain of the question, and yet no rule answers it.
+    `near`: in the domain of the question, and yet no rule answers it. `after`: what was said before, if this needs it.
     """
 
     text: str
     intents: frozenset[str]
     kind: str = "plain"
     near: bool = False
+    after: str = ""
 
 
 class Question(NamedTuple):
@@ -67,4 +68,5 @@ def _said(row: dict[str, Any]) -> Said:
         intents=frozenset(row.get("intents") or ()),
         kind=row.get("kind", "plain"),
         near=bool(row.get("near", False)),
+        after=row.get("after", ""),
     )

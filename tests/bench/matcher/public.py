@@ -15,6 +15,8 @@ from pathlib import Path
 from tests.bench.matcher.development import Question, Said
 
 GROUPS, RULES, PHRASINGS = 10, 10, 4
+DECLINES = 2
+"""Phrasings of each intent that is held back, for those who decline it."""
 INSIDE, NEAR, OUTSIDE = 10, 6, 30
 """Messages: of each rule, of each intent held back, and out of scope altogether."""
 HELD_BACK = 5
@@ -62,9 +64,14 @@ def _one(slug: str, data: Phrasings, pool: list[str], oos: Sequence[str], chance
     drawn = chance.sample(pool, RULES + HELD_BACK)
     texts = {intent: chance.sample(data[intent], len(data[intent])) for intent in drawn}
     rules = {intent: tuple(texts[intent][:PHRASINGS]) for intent in drawn[:RULES]}
+    declines = {intent: tuple(texts[intent][:DECLINES]) for intent in drawn[RULES:]}
     said = [
         Said(text, frozenset((intent,))) for intent in rules for text in texts[intent][PHRASINGS : PHRASINGS + INSIDE]
     ]
-    said += [Said(text, frozenset(), "near", True) for one in drawn[RULES:] for text in texts[one][:NEAR]]
+    said += [
+        Said(text, frozenset(), "near", True)
+        for one in drawn[RULES:]
+        for text in texts[one][DECLINES : DECLINES + NEAR]
+    ]
     said += [Said(text, frozenset(), "outside") for text in chance.sample(list(oos), min(OUTSIDE, len(oos)))]
-    return Question(slug, rules, {}, {}, tuple(said))
+    return Question(slug, rules, {}, declines, tuple(said))

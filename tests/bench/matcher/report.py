@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import click
 import numpy as np
 
 import engine.core.matcher
-from engine.core.matcher import INTENTS_SCORE_MIN, STATIC_VERSION, compile_topics, intents
+from engine.core.matcher import INTENTS_SCORE_MIN, STATIC_VERSION, Tier, compile_topics, intents, match, static
 from engine.core.matcher.fitted import FEATURES, FILE, READINGS
 from tests.bench.matcher import baselines, development, public, trial
 from tests.bench.matcher.development import Question
@@ -22,6 +25,7 @@ PHRASINGS = 4
 """As few as a hurried author gives; the packs that ship have more, and topics they decline."""
 THRESHOLDS = np.linspace(0.02, 0.98, 9)
 """Of the baselines, as shares of their largest score."""
+NAME_CHARS = 54
 METHODS: dict[str, baselines.Method] = {
     "BM25, stems": baselines.bm25,
     "TF-IDF, character 3- and 4-grams": baselines.char_grams,
@@ -44,7 +48,7 @@ def run(data: Path | None) -> None:
     questions = development.load()
     said = sum(len(one.said) for one in questions)
     click.echo(f"{STATIC_VERSION}; development set: {len(questions)} questions, {said} messages\n")
-    click.echo(f"{'':46}" + "".join(f"{name:>9}" for name in Figures._fields))
+    click.echo(f"{'':{NAME_CHARS}}" + f"{'n':>6}" + "".join(f"{name:>9}" for name in Figures._fields[1:]))
     fitted: dict[str, trial.Fitted] = {}
     with click.progressbar(range(trial.FOLDS), label="fitting without each question") as folds:
         for at in folds:
@@ -53,17 +57,40 @@ def run(data: Path | None) -> None:
         name = f"ours, {phrasings} phrasings{', own declines' if declines else ''}"
         ask = partial(trial.asked, score_min=INTENTS_SCORE_MIN, phrasings=phrasings, declines=declines)
         _show(name, [one for question in questions for one in ask(question, fitted[question.slug].tier)])
-    _baselines(questions)
-    _public(data)
+    _zones(questions, {slug: one.tier for slug, one in fitted.items()})
+    click.echo("")
+    thresholds = _baselines(questions)
+    _public(data, thresholds)
     _costs(questions)
 
 
 def _show(name: str, asked: Sequence[Asked]) -> None:
     found = figures(asked)
-    click.echo(f"{name:46}{found.n:9d}" + "".join(f"{value:9.3f}" for value in found[1:]))
+    click.echo(f"{name:{NAME_CHARS}}{found.n:6d}" + "".join(f"{value:9.3f}" for value in found[1:]))
 
 
-def _baselines(questions: Sequence[Question]) -> None:
+def _zones(questions: Sequence[Question], tiers: Mapping[str, Tier]) -> None:
+    """What becomes of messages where candidates ask: 8 phrasings, own declines, the question before is known."""
+    counts: Counter[str] = Counter()
+    for question in questions:
+        compiled = compile_topics(question.rules, question.declines, tiers[question.slug])
+        for said in question.said:
+            kind = "leaning" if said.after and said.intents else "in scope" if said.intents else "out of scope"
+            found = match(compiled, said.text, said.after)
+            named = {zone: {one.intent for one in found if one.zone == zone} for zone in ("answer", "confirm")}
+            zone = "answer" if named["answer"] else "confirm"
+            fate = "fallback" if not named[zone] else f"{zone} {'right' if named[zone] & said.intents else 'wrong'}"
+            counts.update((kind, f"{kind}: {fate}"))
+    click.echo("\nwhat becomes of messages (8 phrasings, own declines):")
+    for kind in ("in scope", "leaning", "out of scope"):
+        fates = sorted(fate for fate in counts if fate.startswith(f"{kind}:"))
+        shares = ", ".join(f"{fate.partition(': ')[2]} {counts[fate] / counts[kind]:.1%}" for fate in fates)
+        click.echo(f"  {kind} ({counts[kind]}): {shares}")
+
+
+def _baselines(questions: Sequence[Question]) -> dict[str, float]:
+    """Their figures, and of each the threshold that is best on all of the development set."""
+    best = {}
     for name, method in METHODS.items():
         compiled = {
             one.slug: method({intent: texts[:PHRASINGS] for intent, texts in one.rules.items()}) for one in questions
@@ -75,6 +102,8 @@ def _baselines(questions: Sequence[Question]) -> None:
             threshold = _best_threshold(rest, compiled)
             asked += [one for question in held for one in _ask(question, compiled, threshold)]
         _show(f"{name}, {PHRASINGS} phrasings", asked)
+        best[name] = _best_threshold(questions, compiled)
+    return best
 
 
 def _best_threshold(questions: Sequence[Question], compiled: dict[str, baselines.Score]) -> float:
@@ -92,32 +121,55 @@ def _ask(question: Question, compiled: dict[str, baselines.Score], threshold: fl
     return [Asked(said, ask(said.text)) for said in question.said]
 
 
-def _public(data: Path | None) -> None:
+def _public(data: Path | None, thresholds: dict[str, float]) -> None:
     if data is None:
         click.echo("\n!!  NO PUBLIC SETS: name the folder of CLINC150 and BANKING77 by --data or INTENT_SETS\n")
         return
     for name, questions in public.read(data).items():
-        asked = [
-            Asked(said, trial.ask(compiled, said.text, INTENTS_SCORE_MIN))
-            for one in questions
-            for compiled in [compile_topics(one.rules, {})]
-            for said in one.said
-        ]
-        _show(f"ours, {name}", asked)
+        click.echo("")
+        for declines in (False, True):
+            ask = partial(trial.asked, tier=static(), score_min=INTENTS_SCORE_MIN, phrasings=public.PHRASINGS)
+            asked = [asked for one in questions for asked in ask(one, declines=declines)]
+            _show(f"ours, {name}{', near misses declined' if declines else ''}", asked)
+        for method, threshold in thresholds.items():
+            rules = [(one, METHODS[method](one.rules)) for one in questions]
+            _show(
+                f"{method}, {name}",
+                [asked for one, score in rules for asked in _ask(one, {one.slug: score}, threshold)],
+            )
 
 
 def _costs(questions: Sequence[Question]) -> None:
-    question = questions[0]
+    """Of `intents`, on every message of the set: as people come, and once its words have been met."""
     began = time.perf_counter()
-    compile_topics(question.rules, question.declines)
+    compile_topics(questions[0].rules, questions[0].declines)
     compiled_ms = (time.perf_counter() - began) * 1000
-    intents(question.rules, "warm")
-    taken = sorted(_microseconds(partial(intents, question.rules, said.text)) for said in question.said for _ in "123")
+    first, again = [], []
+    for question in questions:
+        intents(question.rules, "warm")
+        first += [_microseconds(partial(intents, question.rules, said.text)) for said in question.said]
+        again += [_microseconds(partial(intents, question.rules, said.text)) for said in question.said for _ in "12"]
+    click.echo("")
+    for name, taken in (("met for the first time", first), ("of known words", again)):
+        p50, p99 = np.percentile(taken, [50, 99])
+        click.echo(f"a message {name}: p50 {p50:.0f} us, p99 {p99:.0f} us (CPU of one thread)")
     size = sum((PACKAGE / name).stat().st_size for name in ("table.npz", FILE))
     click.echo(
-        f"\na message: p50 {taken[len(taken) // 2]:.0f} us, p99 {taken[int(len(taken) * 0.99)]:.0f} us (CPU of one "
-        f"thread); compiling a question: {compiled_ms:.0f} ms; data shipped: {size / 1e6:.2f} MB"
+        f"compiling a question: {compiled_ms:.0f} ms; data shipped: {size / 1e6:.2f} MB; "
+        f"memory of a process: {_memory()}, NumPy included"
     )
+
+
+def _memory() -> str:
+    """How much a new process grows by a first match: what is resident, on Linux."""
+    program = (
+        "import resource; size = lambda: int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize();"
+        "before = size(); from engine.core.matcher import intents; intents({'a': ['is it big']}, 'big?');"
+        "print(round((size() - before) / 1e6), 'MB more')"
+    )
+    if sys.platform != "linux":
+        return "not measured on this system"
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _microseconds(work: Callable[[], object]) -> float:
