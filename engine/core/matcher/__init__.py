@@ -27,7 +27,7 @@ from engine.core.pack import Clarification
 __all__ = ["Compiled", "Matched", "Reading", "Tier", "Zone", "compile_rules", "intents", "match", "read", "static"]
 
 STATIC_VERSION: Final = "static-2"
-INTENTS_SCORE_MIN: Final = 0.37
+INTENTS_SCORE_MIN: Final = 0.35
 """Where naming a rule does more good than harm, by the share of messages that get exactly the right rules."""
 
 
