@@ -108,6 +108,87 @@ def topic_odds(compiled: Compiled, text: str) -> Floats64:
 
 def ranked(compiled: Compiled, text: str) -> list[tuple[str, float]]:
     """Every rule with its chance in the message, the likeliest first."""
+    _, _, scores = _scored(compiled, text)
+    return sorted(zip(compiled.intents, map(float, scores), strict=True), key=lambda rule: -rule[1])
+
+
+def likely(compiled: Compiled, text: str, score_min: float) -> tuple[str, ...]:
+    """The rules whose chance in the message is at least `score_min`, the likeliest first: at most one a clause."""
+    reading, odds, scores = _scored(compiled, text)
+    return tuple(compiled.intents[one.rule] for one in named(odds, reading, scores, score_min))
+
+
+def _scored(compiled: Compiled, text: str) -> tuple[Reading, Floats64, Floats64]:
+    """A message, the chance of each rule in each of its texts, and in the message."""
+    reading = read(text)
+    odds = _odds(compiled, reading, compiled.tier.sentences(reading.texts))[:, : compiled.index.rules]
+    return reading, odds, asked(odds, reading, compiled.tier.weights.readings)
+
+
+def intents(self) -> tuple[str, ...]:
+        """The rules, in the order of the index."""
+        return tuple(topic.intent or "" for topic in self.index.topics[: self.index.rules])
+
+
+def compile_rules(clarification: Clarification, tier: Tier | None = None) -> Compiled:
+    """Index the rules of a pack, its declined topics, and those of the default library it does not skip."""
+    rules = [Topic(rule.intent, (*rule.examples, rule.label), rule.keywords) for rule in clarification.rules]
+    declines = {decline.topic: decline.examples for decline in clarification.declines}
+    return _compile(rules, declines, clarification.synonyms, {*clarification.skip_declines}, tier)
+
+
+def compile_topics(
+    rules: Mapping[str, Sequence[str]], declines: Mapping[str, Sequence[str]], tier: Tier | None = None
+) -> Compiled:
+    """The same of bare phrasings: rules, and topics that are declined besides the default library's."""
+    topics = [Topic(name, (*phrasings, name.replace("_", " "))) for name, phrasings in rules.items()]
+    return _compile(topics, declines, (), set(), tier)
+
+
+def _compile(
+    rules: Sequence[Topic],
+    declines: Mapping[str, Sequence[str]],
+    synonyms: Sequence[Sequence[str]],
+    skipped: set[str],
+    tier: Tier | None,
+) -> Compiled:
+    tier = tier or static()
+    shipped = {name: texts for name, texts in DEFAULT_DECLINES.items() if name not in skipped}
+    topics = [*rules, *(Topic(None, tuple(texts)) for texts in {**shipped, **declines}.values())]
+    return Compiled(build(topics, synonyms, tier), tier)
+
+
+def match(compiled: Compiled, text: str, previous: str = "") -> tuple[Matched, ...]:
+    """What a message asks: one entry a question in it, in order; a single fallback when nothing fits.
+
+    `previous`: the question before it, which its pronouns may refer to. Statements beside a matched question get no
+    entry; a further question that fits nothing does.
+    """
+    reading = read(text, previous)
+    return settle(compiled, reading, compiled.tier.sentences(reading.texts))
+
+
+def settle(compiled: Compiled, reading: Reading, vectors: Floats) -> tuple[Matched, ...]:
+    """The same for a message that is read and encoded (`vectors`: of its texts, by the tier's `sentences`)."""
+    odds = _odds(compiled, reading, vectors)
+    return decide(compiled.intents, odds, reading, compiled.tier.weights.readings)
+
+
+def _odds(compiled: Compiled, reading: Reading, vectors: Floats) -> Floats64:
+    """The chance of each topic in each text of a message."""
+    rows = features(compiled.index, reading.texts, vectors)
+    return chances(rows, compiled.tier.weights.features)
+
+
+def topic_odds(compiled: Compiled, text: str) -> Floats64:
+    """The chance of each topic, in the order of the index, of a text as one question."""
+    scored = text[:TEXT_CHARS_MAX]
+    rows = features(compiled.index, [scored], compiled.tier.sentences([scored]))
+    return chances(rows[0], compiled.tier.weights.features)
+
+
+def ranked(compiled: Compiled, text: str) -> list[tuple[str, float]]:
+    """Every rule with its chance in the message, the likeliest first."""
     reading = read(text)
     odds = _odds(compiled, reading, compiled.tier.sentences(reading.texts))[:, : compiled.index.rules]
     scores = asked(odds, reading, compiled.tier.weights.readings)
