@@ -107,6 +107,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     judge_job_seconds: Seconds = 120.0
     """For all calls of one attempt at an evaluation, also to those who stand in."""
     judge_calls_parallel: Count = 4
+    judge_repeats: Literal["never", "near", "always"] = "near"
+    """Whether a submission is judged three times, each check by majority: `near`, when the first total lies within 5
+    points of the pass mark, where chance would decide."""
     judge_prices: Path | None = None
     """A JSON file with a version, and prices a million tokens by model (engine/judging/README.md). Without it receipts
     say that no price is known."""

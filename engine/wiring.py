@@ -34,10 +34,10 @@ from engine.identity.mailer import Mailer, MailRoom
 from engine.identity.sign_in import SignIn
 from engine.judging.breaker import Breaker
 from engine.judging.budget import Budget
-from engine.judging.evaluation import Bench
 from engine.judging.judge import Judge
 from engine.judging.judge_offline import OfflineJudge
 from engine.judging.judge_openai import OpenAIJudge
+from engine.judging.keeping import Bench
 from engine.judging.prices import Prices, read_prices
 from engine.live.clock import Clock
 from engine.live.connection import make_cancellable
@@ -210,6 +210,7 @@ async def run_worker(settings: Settings) -> None:
             lease_seconds=settings.lease_seconds,
             job_seconds=settings.judge_job_seconds,
             calls_parallel=settings.judge_calls_parallel,
+            repeat=settings.judge_repeats,
         )
         parts = worker.WorkerParts(broker=broker, bench=bench, drain_seconds=settings.drain_seconds)
         stop = asyncio.Event()

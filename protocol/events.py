@@ -98,10 +98,16 @@ class CheckVerdict(Value, frozen=True, kw_only=True):
     quote: str = ""
     reason: str = ""
     flag: str | None = None
+    votes: int = 1
+    """How many of the criterion's judgings said so."""
 
 
 class EvaluationCriterion(Value, frozen=True, kw_only=True):
-    """One criterion is judged: `score` is 0..1, `points` of `points_max`."""
+    """One criterion is judged: `score` is 0..1, `points` of `points_max`.
+
+    `times`: how often it was judged; each check's verdict is then what most of these said. What was judged more often,
+    or in a later run, takes the place of what was said of the criterion before.
+    """
 
     run: int
     id: str
@@ -112,6 +118,7 @@ class EvaluationCriterion(Value, frozen=True, kw_only=True):
     score: float
     level: int
     verdicts: tuple[CheckVerdict, ...]
+    times: int = 1
 
 
 class Remark(Value, frozen=True, kw_only=True):
@@ -121,8 +128,28 @@ class Remark(Value, frozen=True, kw_only=True):
     checks: tuple[str, ...]
 
 
+class Band(Value, frozen=True, kw_only=True):
+    """The lowest and the highest total of a submission that was judged `times` times."""
+
+    low: float
+    high: float
+    times: int
+
+
+class Unasked(Value, frozen=True, kw_only=True):
+    """A rule that was never asked for, and how much asking it mattered. Its answer stays to be asked for."""
+
+    intent: str
+    label: str
+    weight: int
+
+
 class EvaluationCompleted(Value, frozen=True, kw_only=True):
-    """The run's result: `score` is 0..100. The receipt says by what it was judged."""
+    """The run's result: `score` is 0..100. The receipt says by what it was judged.
+
+    `band` is there when it was judged more than once. `first_shown`: of each check that is met by a quote, the minute
+    of the interview (0 is the first) at whose end the quote first stood in the draft.
+    """
 
     run: int
     score: float
@@ -132,6 +159,9 @@ class EvaluationCompleted(Value, frozen=True, kw_only=True):
     weaknesses: tuple[Remark, ...] = ()
     improvements: tuple[Remark, ...] = ()
     narrative: str = ""
+    band: Band | None = None
+    first_shown: dict[str, int] = {}
+    unasked: tuple[Unasked, ...] = ()
     receipt: dict[str, Any] = {}
 
 

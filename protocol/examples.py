@@ -84,7 +84,9 @@ _EVENTS: tuple[events.Event, ...] = (
     events.EvaluationCompleted(
         run=1, score=71.5, passed=True, judge="offline",
         strengths=(events.Remark(text="Spots carry a size.", checks=("spot_sizes",)),),
-        narrative="A clear model of the garage.", receipt={"rubric": "sha256:5c1e"},
+        narrative="A clear model of the garage.", band=events.Band(low=69.0, high=74.0, times=3),
+        first_shown={"spot_sizes": 12}, unasked=(events.Unasked(intent="pricing", label="how fees work", weight=3),),
+        receipt={"rubric": "sha256:5c1e"},
     ),
     events.EvaluationFailed(run=1, code="judge_unavailable", message="The judge did not answer.", retryable=True),
 )  # fmt: skip

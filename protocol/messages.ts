@@ -381,7 +381,12 @@ export interface CriterionName {
   weight: number;
 }
 
-/** One criterion is judged: `score` is 0..1, `points` of `points_max`. */
+/**
+ * One criterion is judged: `score` is 0..1, `points` of `points_max`.
+ *
+ * `times`: how often it was judged; each check's verdict is then what most of these said. What was judged more often,
+ * or in a later run, takes the place of what was said of the criterion before.
+ */
 export interface EvaluationCriterion {
   t: "evaluation.criterion";
   s: number;
@@ -391,7 +396,12 @@ export interface EvaluationCriterion {
   durable?: "live" | "record";
 }
 
-/** One criterion is judged: `score` is 0..1, `points` of `points_max`. */
+/**
+ * One criterion is judged: `score` is 0..1, `points` of `points_max`.
+ *
+ * `times`: how often it was judged; each check's verdict is then what most of these said. What was judged more often,
+ * or in a later run, takes the place of what was said of the criterion before.
+ */
 export interface EvaluationCriterionBody {
   run: number;
   id: string;
@@ -402,6 +412,7 @@ export interface EvaluationCriterionBody {
   score: number;
   level: number;
   verdicts: ReadonlyArray<CheckVerdict>;
+  times?: number;
 }
 
 /** One yes/no check: the verdict, and the words of the submission that carry it. */
@@ -414,9 +425,15 @@ export interface CheckVerdict {
   quote?: string;
   reason?: string;
   flag?: string | null;
+  votes?: number;
 }
 
-/** The run's result: `score` is 0..100. The receipt says by what it was judged. */
+/**
+ * The run's result: `score` is 0..100. The receipt says by what it was judged.
+ *
+ * `band` is there when it was judged more than once. `first_shown`: of each check that is met by a quote, the minute
+ * of the interview (0 is the first) at whose end the quote first stood in the draft.
+ */
 export interface EvaluationCompleted {
   t: "evaluation.completed";
   s: number;
@@ -426,7 +443,12 @@ export interface EvaluationCompleted {
   durable?: "live" | "record";
 }
 
-/** The run's result: `score` is 0..100. The receipt says by what it was judged. */
+/**
+ * The run's result: `score` is 0..100. The receipt says by what it was judged.
+ *
+ * `band` is there when it was judged more than once. `first_shown`: of each check that is met by a quote, the minute
+ * of the interview (0 is the first) at whose end the quote first stood in the draft.
+ */
 export interface EvaluationCompletedBody {
   run: number;
   score: number;
@@ -436,6 +458,9 @@ export interface EvaluationCompletedBody {
   weaknesses?: ReadonlyArray<Remark>;
   improvements?: ReadonlyArray<Remark>;
   narrative?: string;
+  band?: Band | null;
+  first_shown?: Record<string, number>;
+  unasked?: ReadonlyArray<Unasked>;
   receipt?: Record<string, unknown>;
 }
 
@@ -443,6 +468,20 @@ export interface EvaluationCompletedBody {
 export interface Remark {
   text: string;
   checks: ReadonlyArray<string>;
+}
+
+/** The lowest and the highest total of a submission that was judged `times` times. */
+export interface Band {
+  low: number;
+  high: number;
+  times: number;
+}
+
+/** A rule that was never asked for, and how much asking it mattered. Its answer stays to be asked for. */
+export interface Unasked {
+  intent: string;
+  label: string;
+  weight: number;
 }
 
 /** The run ended without a result; `retryable` says whether `evaluation.retry` makes sense. */

@@ -74,10 +74,11 @@ def verify(quote: str, section_text: str) -> bool:
 
     Both are compared as `normalise` leaves them; what wraps the quote (_WRAPPING) is no part of it.
     """
-    return _stands(quote, normalise(section_text))
+    return stands(quote, normalise(section_text))
 
 
-def _stands(quote: str, text: str) -> bool:
+def stands(quote: str, text: str) -> bool:
+    """The same, in a text that is as `normalise` leaves it."""
     wanted = normalise(quote)
     if not _WORD.search(wanted):
         return False
@@ -103,9 +104,9 @@ def _gated(verdict: Verdict, whole: Mapping[Field, str], own: Mapping[Field, str
     section = verdict.section
     if verdict.verdict == "not_met":
         return verdict
-    if section is None or not _stands(verdict.quote, whole.get(section, "")):
+    if section is None or not stands(verdict.quote, whole.get(section, "")):
         return msgspec.structs.replace(verdict, verdict="not_met", flag=UNSUPPORTED)
-    if not _stands(verdict.quote, own[section]):
+    if not stands(verdict.quote, own[section]):
         return msgspec.structs.replace(verdict, verdict="not_met", flag=ECHO)
     return verdict
 

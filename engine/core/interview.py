@@ -103,6 +103,15 @@ def _changes(interview: Interview, frame: EventFrame) -> dict[str, Any]:
             return {"evaluation": _judged(interview.evaluation, event)}
 
 
+def _with(
+    judged: tuple[events.EvaluationCriterion, ...], new: events.EvaluationCriterion
+) -> tuple[events.EvaluationCriterion, ...]:
+    """The results with a new one, in the place of what was said of its criterion before."""
+    if all(one.id != new.id for one in judged):
+        return (*judged, new)
+    return tuple(new if one.id == new.id else one for one in judged)
+
+
 def _settle(interview: Interview, ref: int | None, state: str) -> tuple[Clarification, ...]:
     if ref is None:
         return interview.clarifications
@@ -146,7 +155,7 @@ def _judged(
                 "text": "",
             }
         case events.EvaluationCriterion():
-            changes = {"judged": (*view.judged, event)}
+            changes = {"judged": _with(view.judged, event)}
         case events.EvaluationCompleted():
             changes = {"state": "completed", "result": event, "judge": event.judge}
         case events.EvaluationFailed():

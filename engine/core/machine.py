@@ -294,7 +294,8 @@ def _announce(moment: Moment, command: Announce) -> Decision:
     if view is not None and isinstance(body, events.EvaluationStarted):
         stale = stale or body.attempt <= view.attempt
     if view is not None and isinstance(body, events.EvaluationCriterion):
-        stale = stale or body.id in {judged.id for judged in view.judged}
+        before = next((judged for judged in view.judged if judged.id == body.id), None)
+        stale = stale or (before is not None and (body.run, body.times) <= (before.run, before.times))
     return Refused(Refuse.CONFLICT) if stale else Decided((body,))
 
 

@@ -56,19 +56,31 @@ def score_criterion(criterion: Criterion, verdicts: Iterable[Verdict], run: int)
     score = max(0, points of the checks met) / positive points. Raises RubricError.
     """
     by_check = _by_check(criterion, verdicts)
-    points = sum(check.points for check in criterion.checks if by_check[check.id].verdict == "met")
-    share = Fraction(max(0, points), points_max(criterion))
-    shown = (_shown(check.ask, check.points, by_check[check.id]) for check in criterion.checks)
-    return EvaluationCriterion(
+    nothing = EvaluationCriterion(
         run=run,
         id=criterion.id,
         name=criterion.name,
         weight=criterion.weight,
-        points=max(0, points),
+        points=0,
         points_max=points_max(criterion),
+        score=0,
+        level=0,
+        verdicts=(),
+    )
+    return rescored(nothing, (_shown(check.ask, check.points, by_check[check.id]) for check in criterion.checks))
+
+
+def rescored(result: EvaluationCriterion, verdicts: Iterable[CheckVerdict]) -> EvaluationCriterion:
+    """The result with other verdicts on its checks, and the points that follow from them."""
+    verdicts = tuple(verdicts)
+    points = max(0, sum(int(verdict.points) for verdict in verdicts if verdict.verdict == "met"))
+    share = Fraction(points, int(result.points_max))
+    return msgspec.structs.replace(
+        result,
+        points=points,
         score=round(float(share), 4),
         level=sum(share >= bound for bound in LEVEL_FROM),
-        verdicts=tuple(shown),
+        verdicts=verdicts,
     )
 
 

@@ -51,6 +51,11 @@ async def announce_end(engine: AsyncEngine, announce: Announce, interview: UUID,
     return True
 
 
+def word_of(result: events.EvaluationCriterion) -> str:
+    """What a criterion's result is called in the id of its announcement; judged again it is another word."""
+    return result.id if result.times == 1 else f"{result.id}:x{result.times}"
+
+
 def _words(run: evaluations.Run, ended: evaluations.Ended) -> Iterator[tuple[str, events.Event]]:
     """All that is to be said of a run, in order, by the ids it is known by."""
     if isinstance(ended, events.EvaluationCompleted):
@@ -60,5 +65,5 @@ def _words(run: evaluations.Run, ended: evaluations.Ended) -> Iterator[tuple[str
             events.EvaluationStarted(run=run.run, attempt=run.attempt, judge=ended.judge, criteria=criteria),
         )
     for result in run.judged:
-        yield result.id, result
+        yield word_of(result), result
     yield "end", ended

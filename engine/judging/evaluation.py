@@ -3,63 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final
 from uuid import UUID
 
-import msgspec
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from engine.core.evidence import Triviality, Verdict, is_quotable, triviality
+from engine.core.afterwards import unasked
+from engine.core.evidence import Triviality, Verdict, triviality
 from engine.core.pack import Criterion, Pack, decode_pack
-from engine.core.prompt import Answer, Submission
+from engine.core.repeats import REPEATS, band, is_near, key
 from engine.core.rubric import Facts, count_criterion, score_criterion, total
-from engine.judging.announcing import Announce, announce_end, tell
-from engine.judging.budget import NO_LIMIT, Budget, Purse
-from engine.judging.failures import INTERNAL, OUTAGES, error_of
-from engine.judging.judge import Case, Judge, JudgeError, Written
+from engine.judging.announcing import announce_end, word_of
+from engine.judging.failures import INTERNAL, error_of
+from engine.judging.judge import JudgeError, Written
 from engine.judging.judge_offline import OFFLINE_NOTE
+from engine.judging.keeping import Bench, Ending, Keeper
 from engine.judging.lease import LeaseLost, give_back, patiently, while_leased
-from engine.judging.narrative import Narrate, write_narrative
+from engine.judging.narrative import write_narrative
 from engine.judging.order import Order
-from engine.judging.prices import NO_PRICES, Prices
+from engine.judging.panel import Panel, new_case
 from engine.judging.receipt import make_receipt
 from engine.judging.remarks import findings, remarks
 from engine.judging.reuse import landed_before, material_hash, narrative_before
 from engine.record import evaluations, past_runs
-from engine.record.evaluations import Claim, Error, Fence, Handed, Landed, Result
+from engine.record.evaluations import Fence, Handed, Landed, Result
 from engine.record.past_runs import Known
 from engine.recorder import AWAY
-from engine.telemetry import Metrics, log
+from engine.telemetry import log
 from protocol import events
 from protocol.events import Judge as JudgeName
 
-MARK_BYTES: Final = 3
 PASS_LEVEL: Final = "mid"
-"""The level whose pass mark `passed` speaks of."""
-
-Ending = Literal["done", "failed", "lost", "not_claimed"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bench:
-    """What evaluations need. `fallbacks`: who is asked when `judge` cannot, in order; with none left the run fails."""
-
-    engine: AsyncEngine
-    judge: Judge
-    announce: Announce
-    narrate: Narrate
-    metrics: Metrics
-    owner: str
-    lease_seconds: float
-    job_seconds: float
-    calls_parallel: int
-    fallbacks: tuple[Judge, ...] = ()
-    prices: Prices = NO_PRICES
-    budget: Budget = NO_LIMIT
+"""The level whose pass mark `passed` speaks of, and to which a total may be near."""
 
 
 async def evaluate(bench: Bench, interview: UUID, run: int) -> Ending:
@@ -73,8 +48,9 @@ async def evaluate(bench: Bench, interview: UUID, run: int) -> Ending:
     fence = Fence(interview, run, claim.attempt)
     log.info("evaluation_claimed", interview=interview, run=run, attempt=claim.attempt, reused=len(claim.landed))
     began = time.monotonic()
+    work = _to_its_end(Keeper(bench, fence, claim.landed))
     try:
-        ending = await while_leased(bench.engine, fence, bench.lease_seconds, _Work(bench, fence, claim).to_its_end())
+        ending = await while_leased(bench.engine, fence, bench.lease_seconds, work)
     except LeaseLost:
         log.warning("evaluation_lease_lost", interview=interview, run=run, attempt=claim.attempt)
         ending = "lost"
@@ -88,143 +64,155 @@ async def evaluate(bench: Bench, interview: UUID, run: int) -> Ending:
     return ending
 
 
-class _Work:
-    """One attempt at a run: the verdicts so far, and who gives the next."""
-
-    def __init__(self, bench: Bench, fence: Fence, claim: Claim) -> None:
-        self._bench, self._fence = bench, fence
-        purse = Purse(bench.engine, fence, bench.budget, bench.prices)
-        self._order = Order((bench.judge, *bench.fallbacks), purse, fence.interview)
-        self._landed: dict[str, Landed] = dict(claim.landed)
-        self._known: list[Known] = []
-        self._heard = True
-        self._began = time.monotonic()
-        self._until = asyncio.get_running_loop().time() + bench.job_seconds
-
-    async def to_its_end(self) -> Ending:
-        try:
-            return await self._judge_all()
-        except (LeaseLost, *AWAY):
-            raise
-        except JudgeError as error:
-            return await self._fail(error_of(error.code))
-        except Exception as error:
-            log.error("evaluation_broke", interview=self._fence.interview, run=self._fence.run, exc_info=error)
-            return await self._fail(INTERNAL)
-
-    async def _judge_all(self) -> Ending:
-        handed = await evaluations.handed_in(self._bench.engine, self._fence.interview)
+async def _to_its_end(keeper: Keeper) -> Ending:
+    """Whatever happens to the work, the run has an end: a result, or a failure that is told."""
+    try:
+        handed = await patiently(
+            keeper.fence, partial(evaluations.handed_in, keeper.bench.engine, keeper.fence.interview)
+        )
         if handed is None:
             raise LeaseLost  # deleted since it was claimed: a run is made with its submission
-        pack = decode_pack(handed.pack_body)
-        await self._announce_start(pack)
-        trivial = triviality(handed.fields, pack)
-        await self._announce_landed()
-        if trivial is not None:
-            await self._land_nothing(pack, trivial)
+        return await _Judging(keeper, handed).to_its_end()
+    except (LeaseLost, *AWAY):
+        raise
+    except JudgeError as error:
+        return await keeper.fail(error_of(error.code))
+    except Exception as error:
+        log.error("evaluation_broke", interview=keeper.fence.interview, run=keeper.fence.run, exc_info=error)
+        return await keeper.fail(INTERNAL)
+
+
+class _Judging:
+    """One attempt at judging all of a submission."""
+
+    def __init__(self, keeper: Keeper, handed: Handed) -> None:
+        self._keeper, self._bench, self._handed = keeper, keeper.bench, handed
+        self._pack: Pack = decode_pack(handed.pack_body)
+        self._trivial: Triviality | None = triviality(handed.fields, self._pack)
+        self._order = Order((self._bench.judge, *self._bench.fallbacks), keeper.purse, keeper.fence.interview)
+        self._known: list[Known] = []
+
+    async def to_its_end(self) -> Ending:
+        """Raises JudgeError."""
+        await self._say_start()
+        for result in self._keeper.results.values():  # what earlier attempts kept they may not have said
+            await self._keeper.say(word_of(result), result)
+        if self._trivial is not None:
+            await self._land_nothing(self._trivial)
         else:
-            await self._land_counted(pack, handed)
-            await self._land_known(pack, handed)
-            await self._land_judged(_case(pack, handed))
-        return await self._finish(pack, handed, trivial)
+            await self._land_counted()
+            await self._land_known()
+            await self._land_judged()
+            await self._judge_again()
+        return await self._finish()
+
+    async def _say_start(self) -> None:
+        criteria = self._pack.rubric.criteria
+        names = (events.CriterionName(id=c.id, name=c.name, weight=c.weight) for c in criteria)
+        run, attempt = self._keeper.fence.run, self._keeper.fence.attempt
+        judge = self._order.judge.name
+        started = events.EvaluationStarted(run=run, attempt=attempt, judge=judge, criteria=tuple(names))
+        await self._keeper.say(f"start:{attempt}", started)
 
     # --- criteria ---
 
-    async def _land_nothing(self, pack: Pack, why: Triviality) -> None:
+    async def _land_nothing(self, why: Triviality) -> None:
         """Nothing to judge: every check is not met, and nobody is asked."""
-        for criterion in self._open(pack):
+        for criterion in self._open():
             verdicts = tuple(Verdict(check=check.id, verdict="not_met", flag=why) for check in criterion.checks)
-            await self._land(criterion, verdicts)
+            await self._land(self._found(criterion, verdicts))
 
-    async def _land_counted(self, pack: Pack, handed: Handed) -> None:
-        facts = Facts(answered=frozenset(intent for intent, _ in handed.answers), fields=handed.fields)
-        for criterion in self._open(pack):
+    async def _land_counted(self) -> None:
+        answered = frozenset(intent for intent, _ in self._handed.answers)
+        facts = Facts(answered=answered, fields=self._handed.fields)
+        for criterion in self._open():
             if criterion.kind == "counted":
-                await self._land(criterion, count_criterion(criterion, facts, pack))
+                await self._land(self._found(criterion, count_criterion(criterion, facts, self._pack)))
 
-    async def _land_known(self, pack: Pack, handed: Handed) -> None:
+    async def _land_known(self) -> None:
         """What an earlier run of this user has bought, for the same material."""
-        if self._order.judge.name == "offline" or not self._open(pack):
+        if self._order.judge.name == "offline":
             return
-        material = material_hash(handed, self._order.judge)
-        find = partial(past_runs.known, self._bench.engine, self._fence, material)
-        self._known = await patiently(self._fence, find)
-        for criterion in self._open(pack):
-            if landed := landed_before(self._known, criterion, self._order.judge, self._fence.run):
-                await self._keep(landed)
+        fence, material = self._keeper.fence, material_hash(self._handed, self._order.judge)
+        self._known = await patiently(fence, partial(past_runs.known, self._bench.engine, fence, material))
+        for criterion in self._open():
+            if landed := landed_before(self._known, criterion, self._order.judge, fence.run):
+                await self._land(landed)
 
-    async def _land_judged(self, case: Case) -> None:
-        """The first that is asked alone, so that the rest find the shared prefix cached; then as many as allowed."""
-        waiting = self._open(case.pack)
-        asked = (i for i, criterion in enumerate(waiting, 1) if is_quotable(criterion, case.submission.fields))
-        alone = next(asked, len(waiting))
+    async def _land_judged(self) -> None:
+        case, panel = new_case(self._pack, self._handed), self._panel(self._order)
         try:
-            async with asyncio.timeout_at(self._until):
-                unusable = await self._land_parallel(case, waiting[:alone])
-                unusable += await self._land_parallel(case, waiting[alone:])
+            async with asyncio.timeout_at(self._keeper.until):
+                unusable = await panel.ask_all(case, self._open())
         except TimeoutError:
-            left = self._open(case.pack)
+            left = self._open()
             self._order.out_of_time(left)
-            unusable = await self._land_parallel(case, left)
+            unusable = await panel.ask_together(case, left)
         if unusable:
             raise unusable[0]
 
-    async def _land_parallel(self, case: Case, criteria: list[Criterion]) -> list[JudgeError]:
-        """An outage that nobody can take over stops all. What else fails lets the others end: the retry has them."""
-        free = asyncio.Semaphore(self._bench.calls_parallel)
-        unusable: list[JudgeError] = []
-
-        async def one(criterion: Criterion) -> None:
-            async with free:
-                try:
-                    await self._land_one(case, criterion)
-                except JudgeError as error:
-                    if error.code in OUTAGES:
-                        raise
-                    unusable.append(error)
-
+    async def _judge_again(self) -> None:
+        """Where chance may decide, or always, twice more by the same judge. It is an extra: when the judge cannot, what
+        was not judged as often as it should stands as it was judged first.
+        """
+        criteria = [c for c in self._pack.rubric.criteria if self._keeper.landed[c.id].judge is not None]
+        if not (criteria and self._again()):
+            return
+        panel = self._panel(Order((self._order.judge,), self._keeper.purse, self._keeper.fence.interview))
         try:
-            async with asyncio.TaskGroup() as group:
-                for criterion in criteria:
-                    group.create_task(one(criterion))
-        except BaseExceptionGroup as errors:
-            raise _worst(errors) from None
-        return unusable
-
-    async def _land_one(self, case: Case, criterion: Criterion) -> None:
-        given = await self._order.ask(case, criterion)
-        await self._keep(
-            Landed(
-                result=score_criterion(criterion, given.judged.verdicts, self._fence.run),
-                judge=given.judge,
-                spent=msgspec.to_builtins(given.judged.spent),
-                missed=tuple(msgspec.to_builtins(spent) for spent in given.missed),
+            async with asyncio.timeout_at(self._keeper.until):
+                for n in range(2, REPEATS + 1):
+                    await self._land_repeats(panel, criteria, n)
+        except (TimeoutError, JudgeError) as error:
+            reason = error.code if isinstance(error, JudgeError) else "job_timeout"
+            log.warning(
+                "judged_once", interview=self._keeper.fence.interview, run=self._keeper.fence.run, reason=reason
             )
-        )
+        for result in self._keeper.results.values():
+            if result.times > 1:
+                await self._keeper.say(word_of(result), result)
 
-    def _open(self, pack: Pack) -> list[Criterion]:
-        return [criterion for criterion in pack.rubric.criteria if criterion.id not in self._landed]
+    async def _land_repeats(self, panel: Panel, criteria: list[Criterion], n: int) -> None:
+        fence, landed = self._keeper.fence, self._keeper.landed
+        for criterion in criteria:
+            before = landed_before(self._known, criterion, self._order.judge, fence.run, n)
+            if before and before.key not in landed:
+                await self._keeper.keep(before)
+        left = [criterion for criterion in criteria if key(criterion.id, n) not in landed]
+        await panel.ask_all(new_case(self._pack, self._handed), left, n)
 
-    async def _land(self, criterion: Criterion, verdicts: tuple[Verdict, ...]) -> None:
+    def _again(self) -> bool:
+        """Whether to judge again: never what looks for words, for it would find the same."""
+        if self._bench.repeat == "never" or self._judged_by() == "offline":
+            return False
+        firsts = [self._keeper.landed[criterion.id].result for criterion in self._pack.rubric.criteria]
+        mark = getattr(self._pack.rubric.pass_mark, PASS_LEVEL)
+        return self._bench.repeat == "always" or is_near(total(self._pack.rubric, firsts).score, mark)
+
+    def _panel(self, order: Order) -> Panel:
+        return Panel(order, self._land, self._keeper.fence.run, self._bench.calls_parallel)
+
+    def _open(self) -> list[Criterion]:
+        return [criterion for criterion in self._pack.rubric.criteria if criterion.id not in self._keeper.landed]
+
+    def _found(self, criterion: Criterion, verdicts: tuple[Verdict, ...]) -> Landed:
         """What code found."""
-        await self._keep(Landed(result=score_criterion(criterion, verdicts, self._fence.run)))
+        return Landed(result=score_criterion(criterion, verdicts, self._keeper.fence.run))
 
-    async def _keep(self, landed: Landed) -> None:
-        """Keep a result, then say it. Kept is what counts: whoever comes after us says it too."""
-        keep = partial(evaluations.land, self._bench.engine, self._fence, landed)
-        if not await patiently(self._fence, keep):
-            raise LeaseLost
-        self._landed[landed.result.id] = landed
-        await self._announce(landed.result.id, landed.result)
+    async def _land(self, landed: Landed) -> None:
+        await self._keeper.keep(landed)
+        if landed.n == 1:
+            await self._keeper.say(word_of(landed.result), landed.result)
 
     # --- the end ---
 
-    async def _finish(self, pack: Pack, handed: Handed, trivial: Triviality | None) -> Ending:
-        results = [self._landed[criterion.id].result for criterion in pack.rubric.criteria]
-        scored, said = total(pack.rubric, results), remarks(results)
-        written = await self._narrative(pack, results, trivial)
+    async def _finish(self) -> Ending:
+        rubric, handed, found = self._pack.rubric, self._handed, self._keeper.results
+        results = tuple(found[criterion.id] for criterion in rubric.criteria)
+        scored, said = total(rubric, results), remarks(results)
+        written = await self._narrative(results)
         completed = events.EvaluationCompleted(
-            run=self._fence.run,
+            run=self._keeper.fence.run,
             score=scored.score,
             passed=PASS_LEVEL in scored.passed,
             judge=self._judged_by(),
@@ -232,90 +220,47 @@ class _Work:
             weaknesses=said.weaknesses,
             improvements=said.improvements,
             narrative=written.text,
-            receipt=self._receipt(pack, handed, written, trivial),
+            band=band(rubric, {key: one.result for key, one in self._keeper.landed.items()}),
+            first_shown=await self._keeper.first_shown(results, handed),
+            unasked=unasked(self._pack, (intent for intent, _ in handed.answers)),
+            receipt=self._receipt(written),
         )
-        result = Result(completed=completed, criteria=tuple(results), rubric_version=str(pack.rubric.version))
-        finish = partial(evaluations.finish, self._bench.engine, self._fence, handed, result)
-        if not await patiently(self._fence, finish):
-            raise LeaseLost
-        return "done"
+        return await self._keeper.finish(
+            handed, Result(completed=completed, criteria=results, rubric_version=str(rubric.version))
+        )
 
-    async def _narrative(
-        self, pack: Pack, results: list[events.EvaluationCriterion], trivial: Triviality | None
-    ) -> Written:
-        if trivial is not None:
+    async def _narrative(self, results: tuple[events.EvaluationCriterion, ...]) -> Written:
+        if self._trivial is not None:
             return Written("")
         if self._judged_by() == "offline":
             return Written(OFFLINE_NOTE)
-        if text := narrative_before(self._known, list(self._landed.values())):
+        if text := narrative_before(self._known, results):
             return Written(text)
-        write = partial(self._order.narrate, pack.title, findings(results))
+        fence = self._keeper.fence
+        write = partial(self._order.narrate, self._pack.title, findings(results))
         try:
-            async with asyncio.timeout_at(self._until):
-                return await write_narrative(write, self._bench.narrate, self._fence)
+            async with asyncio.timeout_at(self._keeper.until):
+                return await write_narrative(write, self._bench.narrate, fence)
         except TimeoutError:
-            log.warning("narrative_failed", interview=self._fence.interview, run=self._fence.run, reason="job_timeout")
+            log.warning("narrative_failed", interview=fence.interview, run=fence.run, reason="job_timeout")
             return Written("")
 
     def _judged_by(self) -> JudgeName:
         """A run is called offline as soon as one criterion was: it says less than a judged one."""
-        return "offline" if any(one.judge == "offline" for one in self._landed.values()) else self._bench.judge.name
+        offline = any(one.judge == "offline" for one in self._keeper.landed.values())
+        return "offline" if offline else self._bench.judge.name
 
-    def _receipt(self, pack: Pack, handed: Handed, written: Written, trivial: Triviality | None) -> dict[str, Any]:
+    def _receipt(self, written: Written) -> dict[str, Any]:
         return make_receipt(
-            handed,
-            pack.rubric,
+            self._handed,
+            self._pack.rubric,
             self._bench.judge,
-            self._landed,
+            self._keeper.landed,
             self._bench.prices,
             written.spent,
-            attempt=self._fence.attempt,
-            seconds=time.monotonic() - self._began,
+            attempt=self._keeper.fence.attempt,
+            seconds=self._keeper.seconds,
+            repeat=self._bench.repeat,
             fallback=self._order.outage,
-            trivial=trivial,
+            trivial=self._trivial,
         )
-
-    async def _fail(self, error: Error) -> Ending:
-        log.warning("evaluation_failed", interview=self._fence.interview, run=self._fence.run, code=error.code)
-        if not await patiently(self._fence, partial(evaluations.fail, self._bench.engine, self._fence, error)):
-            raise LeaseLost
-        return "failed"
-
-    # --- words on the way ---
-
-    async def _announce_start(self, pack: Pack) -> None:
-        names = (events.CriterionName(id=c.id, name=c.name, weight=c.weight) for c in pack.rubric.criteria)
-        attempt = self._fence.attempt
-        body = events.EvaluationStarted(
-            run=self._fence.run, attempt=attempt, judge=self._order.judge.name, criteria=tuple(names)
-        )
-        await self._announce(f"start:{attempt}", body)
-
-    async def _announce_landed(self) -> None:
-        """What earlier attempts kept they may not have said."""
-        for id, landed in self._landed.items():
-            await self._announce(id, landed.result)
-
-    async def _announce(self, what: str, body: events.Event) -> None:
-        """Once nobody could be told, the work goes on in silence: all is said at the end."""
-        if self._heard:
-            id = f"eval:{self._fence.run}:{what}"
-            self._heard = await tell(self._bench.announce, self._fence.interview, id, body) is not None
-
-
-def _case(pack: Pack, handed: Handed) -> Case:
-    labels = {rule.intent: rule.label for rule in pack.clarification.rules}
-    answers = tuple(Answer(labels.get(intent, intent), response) for intent, response in handed.answers)
-    submission = Submission(fields=handed.fields, language=handed.language, answers=answers)
-    return Case(pack=pack, submission=submission, mark=secrets.token_hex(MARK_BYTES))
-
-
-def _worst(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one that decides: a lost lease before anything, then Postgres, then what a judge did."""
-    flat = [error for error in errors.exceptions if not isinstance(error, asyncio.CancelledError)]
-    order: tuple[tuple[type[BaseException], ...], ...] = ((LeaseLost,), AWAY, (JudgeError,))
-    for kinds in order:
-        for error in flat:
-            if isinstance(error, kinds):
-                return error
-    return flat[0] if flat else errors

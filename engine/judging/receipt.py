@@ -29,14 +29,16 @@ def make_receipt(
     *,
     attempt: int,
     seconds: float,
+    repeat: str = "never",
     fallback: str | None = None,
     trivial: str | None = None,
 ) -> dict[str, Any]:
     """`judge` is who was asked first; `fallback` says why the run left it, `trivial` why nobody was asked.
 
-    `criteria` says of each who judged it: code (nothing but `judge` null), or a judge, with the model that was asked,
-    the one that answered, every try's outcome, and who was asked before in vain. `used` and `cost` are of all calls, in
-    vain or not; what an earlier run had bought costs nothing here.
+    `criteria` says of each who judged it first: code (nothing but `judge` null), or a judge, with the model that was
+    asked, the one that answered, every try's outcome, and who was asked before in vain; `repeats` says the same of
+    further judgings, such as `C3:2`. `used` and `cost` are of all calls, in vain or not; what an earlier run had bought
+    costs nothing here.
     """
     taken = [*(spent for one in landed.values() for spent in _spents(one)), narrative]
     return {
@@ -48,7 +50,11 @@ def make_receipt(
         "judge": judge.name,
         **judge.describe(),
         "models": sorted({spent.model for spent in taken if spent.model}),
-        "criteria": {id: _criterion(one) for id, one in landed.items()},
+        "criteria": {id: _criterion(one) for id, one in landed.items() if one.n == 1},
+        "repeats": {
+            "when": repeat,
+            "criteria": {id: _criterion(one) for id, one in landed.items() if one.n > 1},
+        },
         "narrative": _shown(narrative),
         "attempt": attempt,
         "seconds": round(seconds, 3),

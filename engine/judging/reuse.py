@@ -14,9 +14,11 @@ import msgspec
 
 from engine.core.pack import Criterion
 from engine.core.prompt import prompt_hash, schema_hash
+from engine.core.repeats import key
 from engine.judging.judge import Judge
 from engine.record.evaluations import Handed, Landed
 from engine.record.past_runs import Known
+from protocol.events import EvaluationCriterion
 
 
 def submission_hash(handed: Handed) -> str:
@@ -32,16 +34,17 @@ def material_hash(handed: Handed, judge: Judge, *, repeat: int = 0) -> str:
     return _digest([handed.pack_hash, prompt_hash(), schema_hash(), submission_hash(handed), judge.describe(), repeat])
 
 
-def landed_before(known: Sequence[Known], criterion: Criterion, judge: Judge, run: int) -> Landed | None:
-    """What this judge itself gave on a criterion, as a result of `run`; a stand-in's verdicts are not given back."""
+def landed_before(known: Sequence[Known], criterion: Criterion, judge: Judge, run: int, n: int = 1) -> Landed | None:
+    """The `n`th judging of a criterion by this judge itself, as a result of `run`; a stand-in's is not given back."""
     asked = judge.describe()
     for earlier in known:
-        landed = earlier.landed.get(criterion.id)
+        landed = earlier.landed.get(key(criterion.id, n))
         if landed is None or _asked(landed) != (asked["provider"], asked["model"]):
             continue
         names = {name: landed.spent.get(name, "") for name in ("provider", "asked", "model")}
         return Landed(
             result=msgspec.structs.replace(landed.result, run=run),
+            n=n,
             judge=landed.judge,
             spent=names,
             reused=landed.reused or f"{earlier.interview}:{earlier.run}",
@@ -54,17 +57,11 @@ def _asked(landed: Landed) -> tuple[str, str]:
     return landed.spent.get("provider", ""), landed.spent.get("asked", "")
 
 
-def narrative_before(known: Sequence[Known], landed: Sequence[Landed]) -> str | None:
-    """The feedback that a finished run had on these very verdicts; None unless each of them was given back."""
-    judged = [one for one in landed if one.judge is not None]
-    if not judged or not all(one.reused for one in judged):
-        return None
-    return next((run.narrative for run in known if run.narrative and all(_is_of(one, run) for one in judged)), None)
-
-
-def _is_of(one: Landed, run: Known) -> bool:
-    earlier = run.landed.get(one.result.id)
-    return earlier is not None and earlier.result.verdicts == one.result.verdicts
+def narrative_before(known: Sequence[Known], results: Sequence[EvaluationCriterion]) -> str | None:
+    """The feedback that a finished run had on these very verdicts."""
+    verdicts = {result.id: result.verdicts for result in results}
+    same = (run for run in known if {result.id: result.verdicts for result in run.criteria} == verdicts)
+    return next((run.narrative for run in same if run.narrative), None)
 
 
 def _digest(value: Any) -> str:

@@ -12,7 +12,8 @@ from uuid import UUID, uuid4
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engine.record.events import driver
+from engine.core.repeats import decided, key
+from engine.record.events import driver, millis
 from protocol import events
 from protocol.views import EvaluationView
 from protocol.words import FIELDS, Field, Language
@@ -30,14 +31,21 @@ RunKey = tuple[UUID, int]
 class Landed(msgspec.Struct, frozen=True, kw_only=True):
     """One criterion's result as it is kept, who judged it (None: code counted), and what that took.
 
-    `missed`: what those took who were asked before in vain. `reused`: the run (interview:run) that bought it.
+    `n`: which of the criterion's judgings this is. `missed`: what those took who were asked before in vain.
+    `reused`: the run (interview:run) that bought it.
     """
 
     result: events.EvaluationCriterion
+    n: int = 1
     judge: events.Judge | None = None
     spent: dict[str, Any] = {}
     missed: tuple[dict[str, Any], ...] = ()
     reused: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What it is kept under."""
+        return key(self.result.id, self.n)
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +66,8 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
     checksum: int
     answers: tuple[tuple[str, str], ...]
     """(intent, response) of each answer that stands."""
+    started_at: int
+    """When the interview began, in milliseconds of the Unix epoch."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,9 +174,9 @@ async def release(engine: AsyncEngine, fence: Fence) -> bool:
 
 
 async def land(engine: AsyncEngine, fence: Fence, landed: Landed) -> bool:
-    """Keep one criterion's result. False: the lease is lost, and nothing was written."""
+    """Keep one judging of a criterion. False: the lease is lost, and nothing was written."""
     sql = f"UPDATE evaluation_runs SET verdicts = verdicts || jsonb_build_object($4::text, $5::jsonb) WHERE {HELD}"
-    return await _held(engine, sql, fence, landed.result.id, _json(landed))
+    return await _held(engine, sql, fence, landed.key, _json(landed))
 
 
 async def finish(engine: AsyncEngine, fence: Fence, handed: Handed, result: Result) -> bool:
@@ -205,12 +215,13 @@ async def _ended_as(connection: Any, fence: Fence, state: str) -> bool:
 
 INSERT_EVALUATION = """
 INSERT INTO evaluations (id, solution_id, interview_id, run, score, passed, judge, criteria, strengths, weaknesses,
-                         improvements, narrative, receipt, rubric_version)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                         improvements, narrative, band, first_shown, unasked, receipt, rubric_version)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 ON CONFLICT (solution_id) DO UPDATE SET
   run = excluded.run, score = excluded.score, passed = excluded.passed, judge = excluded.judge,
   criteria = excluded.criteria, strengths = excluded.strengths, weaknesses = excluded.weaknesses,
-  improvements = excluded.improvements, narrative = excluded.narrative, receipt = excluded.receipt,
+  improvements = excluded.improvements, narrative = excluded.narrative, band = excluded.band,
+  first_shown = excluded.first_shown, unasked = excluded.unasked, receipt = excluded.receipt,
   rubric_version = excluded.rubric_version, created_at = now()
 WHERE evaluations.run < excluded.run
 """
@@ -221,7 +232,8 @@ def _evaluation(fence: Fence, handed: Handed, result: Result) -> tuple[object, .
     return (
         uuid4(), handed.solution_id, fence.interview, fence.run, said.score, said.passed, said.judge,
         _json(result.criteria), _json(said.strengths), _json(said.weaknesses), _json(said.improvements),
-        said.narrative, _json(said.receipt), result.rubric_version,
+        said.narrative, _json(said.band) if said.band else None, _json(said.first_shown), _json(said.unasked),
+        _json(said.receipt), result.rubric_version,
     )  # fmt: skip
 
 
@@ -230,7 +242,8 @@ async def handed_in(engine: AsyncEngine, interview: UUID) -> Handed | None:
     async with driver(engine) as connection:
         row = await connection.fetchrow(
             f"""
-            SELECT s.id, s.language, s.checksum, {", ".join(f"s.{field}" for field in FIELDS)}, p.hash, p.body
+            SELECT s.id, s.language, s.checksum, {", ".join(f"s.{field}" for field in FIELDS)}, p.hash, p.body,
+                   i.started_at
             FROM solutions s JOIN interview_sessions i ON i.id = s.interview_id
             JOIN question_packs p ON p.hash = i.pack_hash
             WHERE s.interview_id = $1 AND s.submitted_at IS NOT NULL
@@ -252,6 +265,7 @@ async def handed_in(engine: AsyncEngine, interview: UUID) -> Handed | None:
         language=row["language"],
         checksum=row["checksum"],
         answers=tuple((answer["intent"], answer["response"]) for answer in answers),
+        started_at=millis(row["started_at"]),
     )
 
 
@@ -315,7 +329,7 @@ async def give_up(engine: AsyncEngine) -> list[RunKey]:
 
 READ_RUN = """
 SELECT r.run, r.attempt, r.state, r.verdicts, r.error, e.score, e.passed, e.judge, e.criteria, e.strengths,
-       e.weaknesses, e.improvements, e.narrative, e.receipt
+       e.weaknesses, e.improvements, e.narrative, e.band, e.first_shown, e.unasked, e.receipt
 FROM evaluation_runs r LEFT JOIN evaluations e ON e.interview_id = r.interview_id AND e.run = r.run
 WHERE r.interview_id = $1
 """
@@ -356,7 +370,8 @@ def names(judged: Sequence[events.EvaluationCriterion]) -> tuple[events.Criterio
 
 def _run(row: Mapping[str, Any]) -> Run:
     number = row["run"]
-    judged = tuple(landed.result for landed in msgspec.convert(row["verdicts"], dict[str, Landed]).values())
+    landed = msgspec.convert(row["verdicts"], dict[str, Landed])
+    judged = decided({key: one.result for key, one in landed.items()})
     ended: Ended | None = None
     if row["state"] == "done" and row["score"] is not None:
         judged, ended = msgspec.convert(row["criteria"], tuple[events.EvaluationCriterion, ...]), _completed(row)
@@ -376,5 +391,8 @@ def _completed(row: Mapping[str, Any]) -> events.EvaluationCompleted:
         weaknesses=msgspec.convert(row["weaknesses"], tuple[events.Remark, ...]),
         improvements=msgspec.convert(row["improvements"], tuple[events.Remark, ...]),
         narrative=row["narrative"],
+        band=msgspec.convert(row["band"], events.Band | None),
+        first_shown=row["first_shown"],
+        unasked=msgspec.convert(row["unasked"], tuple[events.Unasked, ...]),
         receipt=row["receipt"],
     )

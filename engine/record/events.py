@@ -5,7 +5,7 @@ Writing is the hot path of the engine: plain asyncpg under SQLAlchemy's pool, on
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,9 @@ from engine.core.interview import Interview
 from protocol import events
 from protocol.codec import decode_event, event_type
 from protocol.words import FIELDS
+
+REPLAY_AT_ONCE = 64
+"""An event may be a quarter of a MiB."""
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -213,6 +216,14 @@ def _columns(rows: Any, width: int) -> list[list[Any]]:
         for column, value in zip(columns, row, strict=True):
             column.append(value)
     return columns
+
+
+async def replay(engine: AsyncEngine, id: str, type: str, read: Callable[[bytes], object]) -> None:
+    """Hand the interview's events of one type to `read`, in order, a few in memory at a time."""
+    sql = "SELECT body FROM interview_events WHERE interview_id = $1 AND type = $2 ORDER BY seq"
+    async with driver(engine) as connection, connection.transaction(readonly=True):
+        async for row in connection.cursor(sql, UUID(id), type, prefetch=REPLAY_AT_ONCE):
+            read(row["body"])
 
 
 async def read_events(engine: AsyncEngine, id: str, after: int = 0) -> list[Recorded]:

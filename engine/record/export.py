@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from engine.core.repeats import decided
 from engine.record.evaluations import Error, Landed
 from engine.record.events import driver, millis
 from protocol import events
@@ -100,6 +101,9 @@ class ExportedEvaluation(msgspec.Struct, frozen=True, kw_only=True):
     weaknesses: tuple[events.Remark, ...]
     improvements: tuple[events.Remark, ...]
     narrative: str
+    band: events.Band | None
+    first_shown: dict[str, int]
+    unasked: tuple[events.Unasked, ...]
     receipt: dict[str, Any]
     rubric_version: str
     created_at: Millis
@@ -161,8 +165,8 @@ SELECT run, state, attempt, created_at, finished_at, error, verdicts FROM evalua
 WHERE interview_id = $1 ORDER BY run
 """
 EVALUATION = """
-SELECT run, score, passed, judge, criteria, strengths, weaknesses, improvements, narrative, receipt, rubric_version,
-       created_at
+SELECT run, score, passed, judge, criteria, strengths, weaknesses, improvements, narrative, band, first_shown,
+       unasked, receipt, rubric_version, created_at
 FROM evaluations WHERE interview_id = $1
 """
 EVENTS = "SELECT body FROM interview_events WHERE interview_id = $1 ORDER BY seq"
@@ -217,7 +221,8 @@ async def _events(connection: Any, interview: UUID, write: Callable[[bytes], obj
 
 
 def _judged(verdicts: Any) -> list[Any]:
-    return [msgspec.to_builtins(landed.result) for landed in msgspec.convert(verdicts, dict[str, Landed]).values()]
+    landed = msgspec.convert(verdicts, dict[str, Landed])
+    return [msgspec.to_builtins(one) for one in decided({key: one.result for key, one in landed.items()})]
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.record.evaluations import EXHAUSTED, Fence, Landed
 from engine.record.events import driver
+from protocol.events import EvaluationCriterion
 
 
 class Used(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,11 +22,12 @@ class Used(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """An earlier run of the same user on the same material: what landed, and its feedback if it came to its end."""
+    """An earlier run of the same user on the same material: what landed, and its result if it came to its end."""
 
     interview: UUID
     run: int
     landed: dict[str, Landed]
+    criteria: tuple[EvaluationCriterion, ...]
     narrative: str | None
 
 
@@ -87,7 +89,7 @@ async def known(engine: AsyncEngine, fence: Fence, material: str) -> list[Known]
         )
         rows = await connection.fetch(
             f"""
-            SELECT r.interview_id, r.run, r.verdicts, e.narrative
+            SELECT r.interview_id, r.run, r.verdicts, coalesce(e.criteria, '[]') AS criteria, e.narrative
             FROM {OF_THE_USER} LEFT JOIN evaluations e ON e.interview_id = r.interview_id AND e.run = r.run
             WHERE r.material = $3 AND (r.interview_id, r.run) <> ($1, $2) ORDER BY r.created_at DESC LIMIT 10
             """,
@@ -100,6 +102,7 @@ async def known(engine: AsyncEngine, fence: Fence, material: str) -> list[Known]
             interview=row["interview_id"],
             run=row["run"],
             landed=msgspec.convert(row["verdicts"], dict[str, Landed]),
+            criteria=msgspec.convert(row["criteria"], tuple[EvaluationCriterion, ...]),
             narrative=row["narrative"],
         )
         for row in rows
@@ -110,7 +113,7 @@ SET_ASIDE = f"""
 SELECT r.interview_id AS interview, q.slug AS question, r.run, s.submitted_at, r.finished_at AS given_up_at,
        r.lease_owner AS last_worker, r.lease_until, r.error ->> 'code' AS error,
        (SELECT sum(o.attempt) FROM evaluation_runs o WHERE o.interview_id = r.interview_id)::int AS attempts,
-       (SELECT count(*) FROM jsonb_object_keys(r.verdicts))::int AS judged,
+       (SELECT count(*) FROM jsonb_object_keys(r.verdicts) AS kept WHERE kept NOT LIKE '%:%')::int AS judged,
        length(concat(s.functional_req, s.non_functional_req, s.entities, s.classes_and_relationships, s.apis, s.code,
                      s.extra)) AS chars
 FROM evaluation_runs r JOIN interview_sessions i ON i.id = r.interview_id JOIN questions q ON q.id = i.question_id

@@ -272,6 +272,7 @@ evaluation_runs = sa.Table(
     sa.Column("tokens", sa.BigInteger, nullable=False, server_default=sa.text("0")),
     sa.Column("cost", sa.Double, nullable=False, server_default=sa.text("0")),  # of what has a price
     _text("material", null=True, index=True),  # a hash of all that was judged, and by what
+    sa.Column("appeal", JSONB(none_as_null=True)),  # what is appealed; null: the run judges all
     _flag("announced"),
     sa.Column("error", JSONB(none_as_null=True)),
     _at("created_at", now=True),
@@ -299,6 +300,11 @@ evaluations = sa.Table(
     sa.Column("weaknesses", JSONB, nullable=False, server_default=EMPTY_LIST),
     sa.Column("improvements", JSONB, nullable=False, server_default=EMPTY_LIST),
     _text("narrative", default=""),
+    sa.Column("band", JSONB(none_as_null=True)),
+    sa.Column("first_shown", JSONB, nullable=False, server_default=EMPTY_OBJECT),
+    sa.Column("unasked", JSONB, nullable=False, server_default=EMPTY_LIST),
+    sa.Column("appeals", JSONB, nullable=False, server_default=EMPTY_LIST),
+    _int("appeals_left", 0),
     sa.Column("receipt", JSONB, nullable=False, server_default=EMPTY_OBJECT),
     _text("rubric_version"),
     _at("created_at", now=True),

@@ -120,7 +120,16 @@ COMPLETED: Final = {
     "judge": "openai",
     "criteria": [{"id": "concurrency", "name": "Correct under many threads", "weight": 1.0}],
     "judged": [CRITERION],
-    "result": {"run": 1, "score": 75.0, "passed": True, "judge": "openai", "narrative": "A sound design."},
+    "result": {
+        "run": 1,
+        "score": 75.0,
+        "passed": True,
+        "judge": "openai",
+        "narrative": "A sound design.",
+        "band": {"low": 75.0, "high": 80.0, "times": 3},
+        "first_shown": {"lock": 21},
+        "unasked": [{"intent": "ttl", "label": "How entries expire", "weight": 5}],
+    },
 }
 EXPORT: Final = {
     "format": "interview-engine-export/1",

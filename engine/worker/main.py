@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError
 
-from engine.judging.evaluation import Bench
+from engine.judging.keeping import Bench
 from engine.telemetry import log
 from engine.worker.broker import leave, ring
 from engine.worker.reapers import reap

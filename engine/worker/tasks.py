@@ -7,7 +7,8 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from engine.judging.evaluation import Bench, evaluate
+from engine.judging.evaluation import evaluate
+from engine.judging.keeping import Bench
 from engine.record.past_runs import strikes
 from engine.recorder import AWAY
 from engine.telemetry import log

@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.embedded import Embedded
-from engine.judging.evaluation import Bench
 from engine.judging.judge_offline import OfflineJudge
 from engine.judging.judge_openai import OpenAIJudge
+from engine.judging.keeping import Bench
 from engine.record.engine import make_engine
 from engine.settings import Settings
 from engine.telemetry import make_metrics

@@ -10,9 +10,10 @@ import msgspec
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engine.judging.evaluation import Bench, evaluate
+from engine.judging.evaluation import evaluate
 from engine.judging.judge_offline import OfflineJudge
 from engine.judging.judge_openai import OpenAIJudge
+from engine.judging.keeping import Bench
 from engine.judging.reuse import material_hash
 from engine.record import evaluations
 from engine.record.events import driver

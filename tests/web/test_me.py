@@ -19,8 +19,9 @@ from engine import wiring
 from engine.core.draft import checksum
 from engine.embedded import Embedded
 from engine.identity.leaving import delete_account
-from engine.judging.evaluation import Bench, evaluate
+from engine.judging.evaluation import evaluate
 from engine.judging.judge_offline import OfflineJudge
+from engine.judging.keeping import Bench
 from engine.live import logins
 from engine.record import deletion
 from engine.record import export as exporting

@@ -101,6 +101,9 @@ async def test_from_submission_to_recorded_end(candidate: Candidate, backbone: B
     assert await evaluations.to_announce(backbone.engine) == []
     tail = await backbone.live.narrative(candidate.interview)
     assert tail == (1, 1, done.narrative)
+    met = {one.check for event in said for one in event.verdicts if one.verdict == "met" and one.quote}
+    assert done.first_shown == dict.fromkeys(met, 0)
+    assert {rule.intent for rule in done.unasked} == {rule.intent for rule in GARAGE.clarification.rules}
 
 
 async def test_all_of_redis_is_lost_meanwhile(

@@ -14,8 +14,9 @@ import sys
 from uuid import UUID
 
 from engine import telemetry
-from engine.judging.evaluation import Bench, evaluate
+from engine.judging.evaluation import evaluate
 from engine.judging.judge_openai import OpenAIJudge
+from engine.judging.keeping import Bench
 from engine.judging.model_stream import open_client
 from engine.record.engine import make_engine
 from engine.settings import load_settings

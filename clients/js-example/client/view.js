@@ -33,6 +33,10 @@ const queued = (run) => ({
   text: "",
 });
 
+/** The results with a new one, in the place of what was said of its criterion before. */
+const withResult = (results, one) =>
+  results.some(({ id }) => id === one.id) ? results.map((old) => (old.id === one.id ? one : old)) : [...results, one];
+
 const judged = (view, change) => ({ evaluation: { ...(view.evaluation ?? queued(1)), ...change } });
 
 const CHANGES = {
@@ -62,7 +66,7 @@ const CHANGES = {
   "evaluation.requested": (view, d) => ({ evaluation: queued(d.run) }),
   "evaluation.started": (view, d) =>
     judged(view, { attempt: d.attempt, state: "running", judge: d.judge, criteria: d.criteria, text: "" }),
-  "evaluation.criterion": (view, d) => judged(view, { judged: [...(view.evaluation?.judged ?? []), d] }),
+  "evaluation.criterion": (view, d) => judged(view, { judged: withResult(view.evaluation?.judged ?? [], d) }),
   "evaluation.completed": (view, d) => judged(view, { state: "completed", result: d, judge: d.judge }),
   "evaluation.failed": (view, d) => judged(view, { state: "failed", failure: d }),
 };
