@@ -46,7 +46,7 @@ from engine.live.store import Live
 from engine.record import evaluations, past_runs
 from engine.record.catalog import Catalog, Loaded
 from engine.record.catalog import load_packs as load_into_catalog
-from engine.record.engine import make_engine
+from engine.record.engine import identity, make_engine
 from engine.record.engine import migrate as bring_up_to_date
 from engine.record.past_runs import SetAside
 from engine.recorder import Recorder
@@ -120,6 +120,7 @@ async def running_backbone(backbone: Backbone) -> AsyncIterator[None]:
         stack.push_async_callback(backbone.engine.dispose)
         stack.push_async_callback(backbone.redis.aclose)
         await backbone.live.time()
+        await backbone.live.belong_to(await identity(backbone.engine))
         await stack.enter_async_context(running(backbone.fanout.run, "fanout"))
         await stack.enter_async_context(running(backbone.recorder.run, "recorder"))
         yield

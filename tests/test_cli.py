@@ -15,6 +15,7 @@ import click
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
+from redis.asyncio import Redis
 
 import engine as engine_package
 from engine.cli import EXIT_TOLD, Told
@@ -24,6 +25,7 @@ from engine.cli.variables import variables
 from engine.core.machine import Asked
 from engine.core.matcher import Matched
 from engine.embedded import Urls
+from engine.live.keys import RECORD_KEY
 from engine.record.catalog import load_packs
 from engine.record.engine import make_engine
 from engine.record.interviews import start
@@ -143,6 +145,18 @@ async def test_servers_are_looked_at_before_they_are_used(server_urls: Urls) -> 
             await check_servers(msgspec.structs.replace(right, **change))
         assert sentence in error.value.message
         assert str(urlsplit(right.database_url).password) not in error.value.message
+
+
+async def test_a_node_on_the_redis_of_another_record_tells_so_and_ends(
+    engine: Engine, database_url: str, redis_url: str
+) -> None:
+    async with Redis.from_url(redis_url) as redis:
+        await redis.set(RECORD_KEY, "another")
+    servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    for command in (("serve", "--port", "0"), ("worker",)):
+        ran = await asyncio.to_thread(engine, *command, **servers)
+        assert ran.returncode == EXIT_TOLD
+        assert "live for another Postgres database" in ran.stderr.strip().splitlines()[-1]
 
 
 def test_packs_that_ship_are_sound_and_listed(engine: Engine) -> None:

@@ -80,8 +80,13 @@ def _why_not(error: OSError, host: str, port: int) -> str:
 
 def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     """Run `main(stop)` on uvloop; `stop` is set by Ctrl-C, SIGTERM and a closed terminal. A second one ends all."""
+    from engine.live.store import ForeignRecord
+
     with asyncio.Runner(loop_factory=_new_loop) as runner:
-        runner.run(_until_signalled(main))
+        try:
+            runner.run(_until_signalled(main))
+        except ForeignRecord as error:
+            raise Told(str(error)) from None
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -113,7 +118,7 @@ async def _until_signalled(main: Callable[[asyncio.Event], Awaitable[None]]) -> 
 async def serve(app: Starlette, settings: Settings, listening: socket.socket, stop: asyncio.Event) -> None:
     """Serve `app` until `stop`; then `app.state.drain()`, where there is one, tells the clients and lets them go."""
     failures: list[BaseException] = []
-    server = _server(_noting(app, failures), settings)
+    server = _server(_noting(app, failures), settings, failures)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     stopped = asyncio.create_task(stop.wait())
     try:
@@ -139,14 +144,22 @@ async def _drain(app: Starlette, server: uvicorn.Server, settings: Settings) -> 
             await drain()
 
 
-def _server(app: Callable[[Scope, Receive, Send], Awaitable[None]], settings: Settings) -> uvicorn.Server:
+def _server(
+    app: Callable[[Scope, Receive, Send], Awaitable[None]], settings: Settings, failures: list[BaseException]
+) -> uvicorn.Server:
     import uvicorn
 
     from engine.web.wire import Wire
     from protocol.words import FRAME_BYTES_MAX
 
     class Server(uvicorn.Server):
-        """Leaves signals to `run`, which has more to stop than this."""
+        """Leaves signals to `run`, which has more to stop than this, and tells why it could not start."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            try:
+                await super().startup(sockets)
+            except SystemExit:
+                raise failures[0] if failures else RuntimeError("the server did not start") from None
 
         @contextlib.contextmanager
         def capture_signals(self) -> Generator[None, None, None]:

@@ -22,6 +22,10 @@ class Keys(NamedTuple):
     """The channel that rings when there is something new to read."""
 
 
+RECORD_KEY = "record"
+"""Holds the identity of the record that this database is live for."""
+
+
 def keys_of(interview: str) -> Keys:
     """The keys of the interview with this id."""
     tag = partition_tag(zlib.crc32(interview.encode()) % PARTITIONS)

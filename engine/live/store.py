@@ -11,7 +11,7 @@ from redis.commands.core import AsyncScript
 
 from engine.core.interview import Interview, due_at
 from engine.live.clock import SKEW_MS_MAX, Clock
-from engine.live.keys import PARTITIONS, keys_of, partition_tag
+from engine.live.keys import PARTITIONS, RECORD_KEY, keys_of, partition_tag
 from engine.live.state import UnknownFormat, fields_of, interview_of
 from engine.live.values import Applied, Arrival, Change, Entry, Loaded, Look, Miss, Seen
 from protocol.words import Fence
@@ -25,6 +25,10 @@ REPLAY_BYTES_MAX = 262_144
 NARRATIVE_BYTES_MAX = 32_768
 DUE_AT_ONCE = 100
 SCRIPTS = ("commit", "recorded", "hello", "rebuild", "narrate")
+
+
+class ForeignRecord(Exception):
+    """This Redis is live for another record. The message says what to do."""
 
 
 class Live:
@@ -251,6 +255,15 @@ class Live:
         now = time[0] * 1000 + time[1] // 1000 + self.clock.offset_ms
         self.clock.learn(now)
         return now
+
+    async def belong_to(self, record: str) -> None:
+        """Be live for this record and no other: what a record does not know is erased here. Raises ForeignRecord."""
+        kept = await self.redis.set(RECORD_KEY, record, nx=True, get=True)
+        if kept is not None and kept != record.encode():
+            raise ForeignRecord(
+                "This Redis database is live for another Postgres database, whose interviews would be erased. Give "
+                "each deployment a Redis database of its own (REDIS_URL). If the other one is gone for good, empty it."
+            )
 
     async def forget(self, id: str) -> None:
         """Drop what the indexes say of an interview that is not live."""

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from engine.record import tables
 from engine.settings import Settings
 
 if TYPE_CHECKING:
@@ -70,6 +71,12 @@ async def migrate(engine: AsyncEngine) -> None:
         await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         if not await connection.run_sync(_is_newest):
             await connection.run_sync(_upgrade)
+
+
+async def identity(engine: AsyncEngine) -> str:
+    """What tells this record from every other."""
+    async with engine.connect() as connection:
+        return str(await connection.scalar(sa.select(tables.record_identity.c.id)))
 
 
 def newest_revision() -> str:

@@ -326,3 +326,7 @@ past_results = sa.Table(
     sa.Column("first_attempt", sa.Boolean, nullable=False),
     sa.Column("judged_on", sa.Date, nullable=False),  # a day: an instant would lead back through a log
 )
+
+# --- itself ------------------------------------------------------------------------------------------------
+
+record_identity = sa.Table("record_identity", metadata, _id())  # one row, made with the table

@@ -13,7 +13,7 @@ from engine.core.interview import Interview
 from engine.core.machine import Command, Decided, decide
 from engine.live.clock import Clock
 from engine.live.keys import PARTITIONS, keys_of
-from engine.live.store import FINISHED_TTL_MS, NARRATIVE_BYTES_MAX, Live
+from engine.live.store import FINISHED_TTL_MS, NARRATIVE_BYTES_MAX, ForeignRecord, Live
 from engine.live.values import Applied, Change, Loaded, Miss, Seen
 from protocol import commands as c
 from protocol.codec import encode
@@ -252,3 +252,12 @@ def test_all_keys_of_an_interview_are_in_one_slot() -> None:
     keys = keys_of("7e57ab1e-0000-4000-8000-000000000001")
     assert {key[key.index("{") : key.index("}") + 1] for key in keys} == {keys.due.split(":")[0]}
     assert len(set(keys)) == len(keys)
+
+
+async def test_a_database_is_live_for_one_record_and_keeps_its_interviews(live: Live) -> None:
+    await live.belong_to("one")
+    await live.belong_to("one")
+    desk = await Desk.begin(live)
+    with pytest.raises(ForeignRecord, match="another Postgres database"):
+        await live.belong_to("two")
+    assert await live.load(desk.id) is not None

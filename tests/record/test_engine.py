@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engine.record.engine import database_url, make_engine
+from engine.record.engine import database_url, identity, make_engine
 from engine.settings import load_settings
 
 
@@ -47,3 +48,12 @@ async def test_an_error_never_shows_what_was_written(engine: AsyncEngine) -> Non
         with pytest.raises(DBAPIError) as refused:
             await connection.execute(sa.text("SELECT CAST(:secret AS integer) / 0"), {"secret": 700_007})
     assert "700007" not in str(refused.value)
+
+
+async def test_a_record_has_one_identity_for_good(engine: AsyncEngine) -> None:
+    found = await identity(engine)
+    assert uuid.UUID(found)
+    async with engine.begin() as connection:
+        with pytest.raises(DBAPIError):
+            await connection.execute(sa.text(f"INSERT INTO record_identity VALUES ('{found}')"))
+    assert await identity(engine) == found
