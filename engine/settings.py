@@ -110,6 +110,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     judge_repeats: Literal["never", "near", "always"] = "near"
     """Whether a submission is judged three times, each check by majority: `near`, when the first total lies within 5
     points of the pass mark, where chance would decide."""
+    judge_appeals: Limit = 1
+    """How many checks of a submission may be appealed, one after the other. 0: none."""
     judge_prices: Path | None = None
     """A JSON file with a version, and prices a million tokens by model (engine/judging/README.md). Without it receipts
     say that no price is known."""

@@ -43,7 +43,7 @@ from engine.live.clock import Clock
 from engine.live.connection import make_cancellable
 from engine.live.fanout import Fanout
 from engine.live.store import Live
-from engine.record import evaluations, past_runs
+from engine.record import past_runs, results
 from engine.record.catalog import Catalog, Loaded
 from engine.record.catalog import load_packs as load_into_catalog
 from engine.record.engine import identity, make_engine
@@ -212,6 +212,7 @@ async def run_worker(settings: Settings) -> None:
             job_seconds=settings.judge_job_seconds,
             calls_parallel=settings.judge_calls_parallel,
             repeat=settings.judge_repeats,
+            appeals=settings.judge_appeals,
         )
         parts = worker.WorkerParts(broker=broker, bench=bench, drain_seconds=settings.drain_seconds)
         stop = asyncio.Event()
@@ -268,11 +269,12 @@ async def ask_again(settings: Settings, interviews: Sequence[UUID]) -> list[UUID
         stack.push_async_callback(broker.shutdown)
         backbone = await stack.enter_async_context(open_backbone(settings, partial(ring, broker)))
         for interview in interviews:
-            view = await evaluations.read_view(backbone.engine, interview)
-            if view is None or view.failure is None:
+            view = await results.read_view(backbone.engine, interview)
+            newest = view and (view.appeal or view)
+            if newest is None or newest.failure is None:
                 continue
             await past_runs.forgive(backbone.engine, [interview])
-            if isinstance(await backbone.conductor.ask_again(interview, view.run), Ack):
+            if isinstance(await backbone.conductor.ask_again(interview, newest.run), Ack):
                 asked.append(interview)
     return asked
 

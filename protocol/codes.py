@@ -36,6 +36,8 @@ class Refuse(Enum):
     BAD_CHANGE = Code("bad_change", False, "The change cannot be applied.", 422)
     NOT_AS_STORED = Code("not_as_stored", False, "Revision or checksum differ from the stored draft.", 409)
     NOT_FAILED = Code("not_failed", False, "Only a failed evaluation can be run again.", 409)
+    NOT_APPEALABLE = Code("not_appealable", False, "That cannot be appealed.", 409)
+    NOT_QUOTED = Code("not_quoted", False, "These words do not stand in that section.", 422)
     FENCED = Code("fenced", False, "Another tab has the pen.", 409)
     OBSERVER = Code("observer", False, "Observers cannot change the interview.", 403)
     ID_REUSED = Code("id_reused", False, "This command id was used for another command.", 422)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from protocol.words import ASK_CHARS_MAX, FIELDS, Change, Checksum, Language, Seq, Value
+from protocol.words import APPEAL_CHARS_MAX, ASK_CHARS_MAX, FIELDS, Change, Checksum, Field, Language, Seq, Value
 
 
 class Ask(Value, frozen=True, kw_only=True):
@@ -47,7 +47,15 @@ class Submit(Value, frozen=True, kw_only=True):
 
 
 class Retry(Value, frozen=True, kw_only=True):
-    """Ask for a new run after a failed evaluation."""
+    """Ask for a new run after a failed evaluation, or a failed appeal."""
 
 
-ClientCommand = Ask | Confirm | Reject | Save | Proceed | Submit | Retry
+class Appeal(Value, frozen=True, kw_only=True):
+    """Have one check judged again that cost points; `quote` stands in `field` of what was handed in."""
+
+    check: Annotated[str, Meta(min_length=1, max_length=40)]
+    field: Field
+    quote: Annotated[str, Meta(min_length=1, max_length=APPEAL_CHARS_MAX)]
+
+
+ClientCommand = Ask | Confirm | Reject | Save | Proceed | Submit | Retry | Appeal

@@ -72,6 +72,19 @@ class EvaluationRequested(Value, frozen=True, kw_only=True):
     run: int
 
 
+class EvaluationAppealed(Value, frozen=True, kw_only=True):
+    """Run `run` judges one check again, as if for the first time; `quote` is what the candidate points at.
+
+    The result stands meanwhile. `evaluation.completed` of that run, with both verdicts, takes its place, or the run
+    fails and changes nothing.
+    """
+
+    run: int
+    check: str
+    field: Field
+    quote: str
+
+
 class CriterionName(Value, frozen=True, kw_only=True):
     id: str
     name: str
@@ -144,6 +157,20 @@ class Unasked(Value, frozen=True, kw_only=True):
     weight: int
 
 
+class AppealDecided(Value, frozen=True, kw_only=True):
+    """What came of an appeal: both verdicts, and the score before and after. `after` is by majority of `times`."""
+
+    run: int
+    check: str
+    field: Field
+    quote: str
+    before: CheckVerdict
+    after: CheckVerdict
+    times: int
+    score_before: float
+    score_after: float
+
+
 class EvaluationCompleted(Value, frozen=True, kw_only=True):
     """The run's result: `score` is 0..100. The receipt says by what it was judged.
 
@@ -162,6 +189,8 @@ class EvaluationCompleted(Value, frozen=True, kw_only=True):
     band: Band | None = None
     first_shown: dict[str, int] = {}
     unasked: tuple[Unasked, ...] = ()
+    appeals: tuple[AppealDecided, ...] = ()
+    appeals_left: int = 0
     receipt: dict[str, Any] = {}
 
 
@@ -181,6 +210,7 @@ Event = (
     | PhaseChanged
     | SolutionSubmitted
     | EvaluationRequested
+    | EvaluationAppealed
     | EvaluationStarted
     | EvaluationCriterion
     | EvaluationCompleted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from protocol import commands, events, views
 from protocol import messages as m
 from protocol.words import Change, Cursor, Fence, Splice
@@ -19,6 +21,10 @@ _VERDICT = events.CheckVerdict(
     quote="Spot: id, floor, size (small, medium, large)",
     reason="Spots carry a size.",
 )
+_CLAIM = events.CheckVerdict(
+    check="spot_claim", ask="Is finding and claiming a spot one step?", points=4.0, verdict="met", section="code",
+    quote="with self.lock:", reason="The lock covers both.", votes=2,
+)  # fmt: skip
 _CRITERION = events.EvaluationCriterion(
     run=1, id="entities", name="Entities", weight=0.2, points=6.0, points_max=8.0, score=0.75, level=3,
     verdicts=(_VERDICT,),
@@ -59,6 +65,7 @@ FROM_CLIENT: tuple[m.FromClient, ...] = (
     m.PhaseProceed(id=_ID),
     m.SolutionSubmit(id=_ID, d=commands.Submit(rev=5, checksum=_CHECKSUM)),
     m.EvaluationRetry(id=_ID),
+    m.EvaluationAppeal(id=_ID, d=commands.Appeal(check="spot_claim", field="code", quote="with self.lock:")),
     m.TimeRequest(d=m.TimeAsk(t0=1_234.5)),
     m.Pong(a=7),
     m.AuthRefresh(d=m.AuthRefreshBody(ticket="kD3uQ0b1Yw8")),
@@ -77,6 +84,7 @@ _EVENTS: tuple[events.Event, ...] = (
     events.PhaseChanged(phase="design", by="candidate", deadline_at=_NOW + 2_700_000),
     events.SolutionSubmitted(by="candidate", rev=5, checksum=_CHECKSUM),
     events.EvaluationRequested(run=2),
+    events.EvaluationAppealed(run=2, check="spot_claim", field="code", quote="with self.lock:"),
     events.EvaluationStarted(
         run=1, attempt=1, judge="offline", criteria=(events.CriterionName(id="entities", name="Entities", weight=0.2),)
     ),
@@ -86,6 +94,13 @@ _EVENTS: tuple[events.Event, ...] = (
         strengths=(events.Remark(text="Spots carry a size.", checks=("spot_sizes",)),),
         narrative="A clear model of the garage.", band=events.Band(low=69.0, high=74.0, times=3),
         first_shown={"spot_sizes": 12}, unasked=(events.Unasked(intent="pricing", label="how fees work", weight=3),),
+        appeals=(
+            events.AppealDecided(
+                run=2, check="spot_claim", field="code", quote="with self.lock:",
+                before=msgspec.structs.replace(_CLAIM, verdict="not_met", section=None, quote="", votes=1),
+                after=_CLAIM, times=3, score_before=66.5, score_after=71.5,
+            ),
+        ),
         receipt={"rubric": "sha256:5c1e"},
     ),
     events.EvaluationFailed(run=1, code="judge_unavailable", message="The judge did not answer.", retryable=True),

@@ -72,6 +72,10 @@ class EvaluationRetry(CommandFrame, tag="evaluation.retry", frozen=True, kw_only
     d: commands.Retry = commands.Retry()
 
 
+class EvaluationAppeal(CommandFrame, tag="evaluation.appeal", frozen=True, kw_only=True):
+    d: commands.Appeal
+
+
 class HelloBody(Value, frozen=True, kw_only=True):
     """Who speaks, what it wants, and how far it has come. `take` takes the pen from whoever holds it."""
 
@@ -115,7 +119,16 @@ class AuthRefresh(ClientFrame, tag="auth.refresh", frozen=True, kw_only=True):
     d: AuthRefreshBody
 
 
-Command = ClarifyAsk | ClarifyConfirm | ClarifyReject | DraftSave | PhaseProceed | SolutionSubmit | EvaluationRetry
+Command = (
+    ClarifyAsk
+    | ClarifyConfirm
+    | ClarifyReject
+    | DraftSave
+    | PhaseProceed
+    | SolutionSubmit
+    | EvaluationRetry
+    | EvaluationAppeal
+)
 FromClient = Command | Hello | Pong | TimeRequest | AuthRefresh
 
 
@@ -152,6 +165,10 @@ class SolutionSubmitted(EventFrame, tag="solution.submitted", frozen=True, kw_on
 
 class EvaluationRequested(EventFrame, tag="evaluation.requested", frozen=True, kw_only=True):
     d: events.EvaluationRequested
+
+
+class EvaluationAppealed(EventFrame, tag="evaluation.appealed", frozen=True, kw_only=True):
+    d: events.EvaluationAppealed
 
 
 class EvaluationStarted(EventFrame, tag="evaluation.started", frozen=True, kw_only=True):
@@ -349,6 +366,7 @@ EventToClient = (
     | PhaseChanged
     | SolutionSubmitted
     | EvaluationRequested
+    | EvaluationAppealed
     | EvaluationStarted
     | EvaluationCriterion
     | EvaluationCompleted
@@ -364,6 +382,7 @@ EVENT_FRAMES: dict[type[Any], type[EventFrame]] = {
     events.PhaseChanged: PhaseChanged,
     events.SolutionSubmitted: SolutionSubmitted,
     events.EvaluationRequested: EvaluationRequested,
+    events.EvaluationAppealed: EvaluationAppealed,
     events.EvaluationStarted: EvaluationStarted,
     events.EvaluationCriterion: EvaluationCriterion,
     events.EvaluationCompleted: EvaluationCompleted,

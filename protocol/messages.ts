@@ -42,6 +42,8 @@ export type RefusalCode =
   | "bad_change"
   | "not_as_stored"
   | "not_failed"
+  | "not_appealable"
+  | "not_quoted"
   | "fenced"
   | "observer"
   | "id_reused"
@@ -50,9 +52,9 @@ export type RefusalCode =
   | "record_unavailable"
   | "unavailable";
 
-export type FromClient = ClarifyAsk | ClarifyConfirm | ClarifyReject | DraftSave | PhaseProceed | SolutionSubmit | EvaluationRetry | Hello | Pong | TimeRequest | AuthRefresh;
+export type FromClient = ClarifyAsk | ClarifyConfirm | ClarifyReject | DraftSave | PhaseProceed | SolutionSubmit | EvaluationRetry | EvaluationAppeal | Hello | Pong | TimeRequest | AuthRefresh;
 
-export type ToClient = ClarificationAnswered | ClarificationRefunded | DraftSaved | PhaseChanged | SolutionSubmitted | EvaluationRequested | EvaluationStarted | EvaluationCriterion | EvaluationCompleted | EvaluationFailed | Ack | Refusal | Welcome | Ping | Resumed | Recorded | RoleChanged | Drain | Pending | Time | AuthExpiring | EvaluationDelta;
+export type ToClient = ClarificationAnswered | ClarificationRefunded | DraftSaved | PhaseChanged | SolutionSubmitted | EvaluationRequested | EvaluationAppealed | EvaluationStarted | EvaluationCriterion | EvaluationCompleted | EvaluationFailed | Ack | Refusal | Welcome | Ping | Resumed | Recorded | RoleChanged | Drain | Pending | Time | AuthExpiring | EvaluationDelta;
 
 /** A clarifying question, in free text; one message may hold two. */
 export interface ClarifyAsk {
@@ -158,7 +160,7 @@ export interface Submit {
   checksum: number;
 }
 
-/** Ask for a new run after a failed evaluation. */
+/** Ask for a new run after a failed evaluation, or a failed appeal. */
 export interface EvaluationRetry {
   t: "evaluation.retry";
   a?: number | null;
@@ -167,8 +169,24 @@ export interface EvaluationRetry {
   d?: Retry;
 }
 
-/** Ask for a new run after a failed evaluation. */
+/** Ask for a new run after a failed evaluation, or a failed appeal. */
 export interface Retry {
+}
+
+/** Have one check judged again that cost points; `quote` stands in `field` of what was handed in. */
+export interface EvaluationAppeal {
+  t: "evaluation.appeal";
+  a?: number | null;
+  /** Made by the client, unique in the interview. */
+  id: string;
+  d: Appeal;
+}
+
+/** Have one check judged again that cost points; `quote` stands in `field` of what was handed in. */
+export interface Appeal {
+  check: string;
+  field: "apis" | "classes_and_relationships" | "code" | "entities" | "extra" | "functional_req" | "non_functional_req";
+  quote: string;
 }
 
 /** Who speaks, what it wants, and how far it has come. `take` takes the pen from whoever holds it. */
@@ -357,6 +375,34 @@ export interface EvaluationRequestedBody {
   run: number;
 }
 
+/**
+ * Run `run` judges one check again, as if for the first time; `quote` is what the candidate points at.
+ *
+ * The result stands meanwhile. `evaluation.completed` of that run, with both verdicts, takes its place, or the run
+ * fails and changes nothing.
+ */
+export interface EvaluationAppealed {
+  t: "evaluation.appealed";
+  s: number;
+  /** Milliseconds since the Unix epoch, by the server's clock. */
+  ts: number;
+  d: EvaluationAppealedBody;
+  durable?: "live" | "record";
+}
+
+/**
+ * Run `run` judges one check again, as if for the first time; `quote` is what the candidate points at.
+ *
+ * The result stands meanwhile. `evaluation.completed` of that run, with both verdicts, takes its place, or the run
+ * fails and changes nothing.
+ */
+export interface EvaluationAppealedBody {
+  run: number;
+  check: string;
+  field: "apis" | "classes_and_relationships" | "code" | "entities" | "extra" | "functional_req" | "non_functional_req";
+  quote: string;
+}
+
 /** A worker took the run; a higher `attempt` supersedes a lower one. */
 export interface EvaluationStarted {
   t: "evaluation.started";
@@ -461,6 +507,8 @@ export interface EvaluationCompletedBody {
   band?: Band | null;
   first_shown?: Record<string, number>;
   unasked?: ReadonlyArray<Unasked>;
+  appeals?: ReadonlyArray<AppealDecided>;
+  appeals_left?: number;
   receipt?: Record<string, unknown>;
 }
 
@@ -482,6 +530,19 @@ export interface Unasked {
   intent: string;
   label: string;
   weight: number;
+}
+
+/** What came of an appeal: both verdicts, and the score before and after. `after` is by majority of `times`. */
+export interface AppealDecided {
+  run: number;
+  check: string;
+  field: "apis" | "classes_and_relationships" | "code" | "entities" | "extra" | "functional_req" | "non_functional_req";
+  quote: string;
+  before: CheckVerdict;
+  after: CheckVerdict;
+  times: number;
+  score_before: number;
+  score_after: number;
 }
 
 /** The run ended without a result; `retryable` says whether `evaluation.retry` makes sense. */
@@ -624,7 +685,11 @@ export interface SubmissionView {
   late: boolean;
 }
 
-/** The newest run: what has been judged so far, and the result when there is one. */
+/**
+ * The newest run that judges all: what has been judged so far, and the result when there is one.
+ *
+ * An appeal has a run of its own, and does not touch `state`: the result stands until there is another.
+ */
 export interface EvaluationView {
   run: number;
   attempt: number;
@@ -634,7 +699,19 @@ export interface EvaluationView {
   judged?: ReadonlyArray<EvaluationCriterionBody>;
   result?: EvaluationCompletedBody | null;
   failure?: EvaluationFailedBody | null;
+  appeal?: AppealView | null;
   text?: string;
+}
+
+/** The newest appeal: what it points at, and how far it is. What it decided is in the result. */
+export interface AppealView {
+  run: number;
+  check: string;
+  field: "apis" | "classes_and_relationships" | "code" | "entities" | "extra" | "functional_req" | "non_functional_req";
+  quote: string;
+  attempt?: number;
+  state?: "completed" | "failed" | "queued" | "running";
+  failure?: EvaluationFailedBody | null;
 }
 
 /** Any frame will do as an answer; `head` shows a client that it missed the last event. */

@@ -36,8 +36,23 @@ class SubmissionView(Value, frozen=True, kw_only=True):
     late: bool
 
 
+class AppealView(Value, frozen=True, kw_only=True):
+    """The newest appeal: what it points at, and how far it is. What it decided is in the result."""
+
+    run: int
+    check: str
+    field: Field
+    quote: str
+    attempt: int = 0
+    state: Literal["queued", "running", "completed", "failed"] = "queued"
+    failure: events.EvaluationFailed | None = None
+
+
 class EvaluationView(Value, frozen=True, kw_only=True):
-    """The newest run: what has been judged so far, and the result when there is one."""
+    """The newest run that judges all: what has been judged so far, and the result when there is one.
+
+    An appeal has a run of its own, and does not touch `state`: the result stands until there is another.
+    """
 
     run: int
     attempt: int
@@ -47,6 +62,7 @@ class EvaluationView(Value, frozen=True, kw_only=True):
     judged: tuple[events.EvaluationCriterion, ...] = ()
     result: events.EvaluationCompleted | None = None
     failure: events.EvaluationFailed | None = None
+    appeal: AppealView | None = None
     text: str = ""
     """The narrative so far, while it is being written."""
 

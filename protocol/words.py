@@ -17,6 +17,8 @@ FRAME_BYTES_MAX = 262_144
 FRAME_BYTES_MAX_BEFORE_HELLO = 4_096
 FIELD_BYTES_MAX = 65_536
 ASK_CHARS_MAX = 2_000
+APPEAL_CHARS_MAX = 300
+"""Of the words an appeal points at: a passage, not a section."""
 ASKS_MAX = 200
 """Questions an interview may ask in all, quotas apart: what one interview may weigh stays bounded."""
 SPLICES_MAX = 256

@@ -9,6 +9,7 @@ from typing import get_args
 from engine.cli.try_client import Client
 from engine.cli.try_lines import WORDS, Line, Lines, Misread, field_of, parse, text_of
 from engine.cli.try_print import Printer, left, show
+from engine.core.appeals import under_way
 from engine.core.draft import checksum
 from engine.core.interview import Interview
 from protocol import commands
@@ -29,6 +30,7 @@ class Terminal:
         self._does: dict[str, Callable[[str], Awaitable[None]]] = {
             "ask": self._ask, "yes": self._yes, "no": self._no, "reject": self._reject, "set": self._set,
             "language": self._language, "proceed": self._proceed, "submit": self._submit, "retry": self._retry,
+            "appeal": self._appeal,
             "show": self._show, "time": self._time, "wait": self._wait, "take": self._take, "help": self._help,
         }  # fmt: skip
 
@@ -128,6 +130,15 @@ class Terminal:
     async def _retry(self, _: str) -> None:
         await self._send(lambda id: m.EvaluationRetry(id=id))
 
+    async def _appeal(self, rest: str) -> None:
+        check, _, pointed = rest.partition(" ")
+        name, _, quote = pointed.strip().partition(" ")
+        field = field_of(name)
+        if field is None or not quote.strip():
+            raise Misread("appeal what? A check, a field, and words that stand in it.")
+        body = commands.Appeal(check=check, field=field, quote=quote.strip())
+        await self._send(lambda id: m.EvaluationAppeal(id=id, d=body))
+
     # --- looking ---
 
     async def _show(self, name: str) -> None:
@@ -157,7 +168,8 @@ class Terminal:
     def _reached(self, what: str) -> bool:
         view = self._view
         if what == "evaluation":
-            return view.evaluation is not None and view.evaluation.state in ("completed", "failed")
+            ended = view.evaluation is not None and view.evaluation.state in ("completed", "failed")
+            return ended and under_way(view.evaluation) is None
         return view.phase == what or view.phase == "submitted"
 
     async def _take(self, _: str) -> None:

@@ -20,6 +20,7 @@ WORDS = {
     "proceed": "proceed           leave clarifying for design",
     "submit": "submit            hand in",
     "retry": "retry             a further evaluation, after one that failed",
+    "appeal": "appeal CHECK FIELD WORDS   have a check judged again; WORDS stand in FIELD",
     "show": "show [FIELD]      the answers, the draft and the evaluation; or one field in full",
     "time": "time              what is left of this phase",
     "wait": "wait WHAT         until: design, submitted, evaluation",

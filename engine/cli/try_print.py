@@ -100,6 +100,8 @@ def _judging(event: Any) -> Iterator[str]:
     match event:
         case events.EvaluationRequested(run=run):
             yield f"Evaluation {run} waits for a worker."
+        case events.EvaluationAppealed(check=check):
+            yield f"{check} is judged again."
         case events.EvaluationStarted(judge=judge, criteria=criteria, attempt=attempt):
             again = f", attempt {attempt}" if attempt > 1 else ""
             yield f"Judged by the {judge} judge, {len(criteria)} criteria{again}:"
@@ -125,13 +127,21 @@ def _answer(s: int, said: events.ClarificationAnswered) -> Iterator[str]:
 
 def _result(result: events.EvaluationCompleted) -> Iterator[str]:
     what = "completeness" if result.judge == "offline" else "score"
-    yield click.style(f"{what}: {result.score:.0f} of 100, {'passed' if result.passed else 'not passed'}", bold=True)
+    likely = f" (likely {result.band.low:.0f} to {result.band.high:.0f})" if result.band else ""
+    passed = "passed" if result.passed else "not passed"
+    yield click.style(f"{what}: {result.score:.0f} of 100{likely}, {passed}", bold=True)
+    for one in result.appeals:
+        before, after = one.before.verdict, one.after.verdict
+        change = f"{one.score_before:.0f} to {one.score_after:.0f}"
+        yield f"Appealed {one.check}: {before}, then {after} ({one.after.votes} of {one.times}); score {change}"
     for title, remarks in (
         ("Strengths", result.strengths), ("Weaknesses", result.weaknesses), ("To improve", result.improvements),
     ):  # fmt: skip
         if remarks:
             yield f"{title}:"
             yield from (f"  - {remark.text}" for remark in remarks)
+    if result.unasked:
+        yield f"Never asked: {', '.join(one.label for one in result.unasked)}"
     if result.narrative:
         yield ""
         yield result.narrative
@@ -150,11 +160,13 @@ def show(view: Interview) -> Iterator[str]:
         yield f"  {field:28} {len(text):6} characters  {first[:40]}"
     if view.evaluation is not None:
         yield f"Evaluation {view.evaluation.run}: {view.evaluation.state}"
+        shown = view.evaluation.result.first_shown if view.evaluation.result else {}
         for judged in view.evaluation.judged:
             yield from _event(0, judged)
             for verdict in judged.verdicts:
                 quote = f'  "{verdict.quote}"' if verdict.quote else ""
-                yield f"     {MARKS[verdict.verdict]} {verdict.ask}{quote}"
+                since = f"  (minute {shown[verdict.check]})" if verdict.check in shown else ""
+                yield f"     {MARKS[verdict.verdict]} {verdict.check} {verdict.ask}{quote}{since}"
         if view.evaluation.result is not None:
             yield from _result(view.evaluation.result)
 

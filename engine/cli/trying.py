@@ -32,6 +32,7 @@ Lines are commands:
   language NAME     go, cpp, java, python
   proceed, submit   on to design; hand in
   wait WHAT         design, submitted, evaluation
+  appeal CHECK FIELD WORDS   have a check judged again; WORDS stand in FIELD
   show, time, retry, take, help, quit
 
 \b

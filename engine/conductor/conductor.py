@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from engine.conductor.shelf import Shelf, Shelved
 from engine.core import machine
+from engine.core.appeals import under_way
 from engine.core.interview import Interview, due_at, evolve, previous_question
 from engine.core.machine import Announce, Asked, ClockRan, Decided, Refused
 from engine.core.matcher import match
@@ -98,7 +99,7 @@ class Conductor:
         """
         if fence is None:
             return Refuse.OBSERVER.frame(id=frame.id)
-        if isinstance(frame.d, commands.Submit | commands.Retry) and self.recorder.away:
+        if isinstance(frame.d, commands.Submit | commands.Retry | commands.Appeal) and self.recorder.away:
             return Refuse.RECORD_UNAVAILABLE.frame(id=frame.id, retry_ms=RETRY_MS)
         act = _Act(interview, frame.id, _hash(frame.d), _reading(frame.d), fence, pending)
         reply = await self._perform(act)
@@ -256,7 +257,7 @@ class Conductor:
         if refused.refuse is Refuse.DEADLINE_PASSED and loaded.interview.phase == "clarifying":
             await self._run_clock(loaded)  # whoever comes first acts for the clock
             return None
-        return refused.refuse.frame(id=act.id, at=refused.at, **refused.facts)
+        return refused.refuse.frame(id=act.id, at=refused.at, message=refused.message, **refused.facts)
 
     async def _echo(self, act: _Act, loaded: Loaded, look: Look, seen: bytes) -> Ack | Refusal:
         if seen[:HASH_BYTES] != act.hash:
@@ -323,11 +324,11 @@ class Conductor:
         await self.fanout.ring(loaded.interview.id, Bell(loaded.epoch, recorded, seq, loaded.fence))
 
     def _ring_worker(self, change: Change) -> None:
-        """A submission waits: ring the queue. If that fails, the reaper rings within a second."""
-        view = change.after.evaluation
-        if view is None or view.state != "queued" or change.before.interview.evaluation is view:
+        """A run waits: ring the queue. If that fails, the reaper rings within a second."""
+        run = under_way(change.after.evaluation)
+        if run is None or not run.waits or run == under_way(change.before.interview.evaluation):
             return
-        task = asyncio.create_task(self._ring_safely(change.after.id, view.run))
+        task = asyncio.create_task(self._ring_safely(change.after.id, run.run))
         self._rings.add(task)
         task.add_done_callback(self._rings.discard)
 

@@ -7,7 +7,7 @@ from typing import Any, assert_never
 import msgspec
 from protocol import events
 from protocol.messages import EventFrame
-from protocol.views import Clarification, DraftView, EvaluationView, Snapshot, SubmissionView
+from protocol.views import AppealView, Clarification, DraftView, EvaluationView, Snapshot, SubmissionView
 from protocol.words import Phase
 
 from engine.core.draft import Draft, apply_changes, checksum
@@ -136,6 +136,7 @@ def _said(frame: EventFrame, event: events.ClarificationAnswered) -> Clarificati
 def _judged(
     view: EvaluationView | None,
     event: events.EvaluationRequested
+    | events.EvaluationAppealed
     | events.EvaluationStarted
     | events.EvaluationCriterion
     | events.EvaluationCompleted
@@ -145,7 +146,11 @@ def _judged(
         return EvaluationView(run=event.run, attempt=0, state="queued")
     if view is None:
         raise ValueError("an evaluation's event before the submission")
+    if view.appeal is not None and event.run == view.appeal.run:
+        return _appealed(view, view.appeal, event)
     match event:
+        case events.EvaluationAppealed(run=run, check=check, field=field, quote=quote):
+            changes: dict[str, Any] = {"appeal": AppealView(run=run, check=check, field=field, quote=quote)}
         case events.EvaluationStarted(attempt=attempt, judge=judge, criteria=criteria):
             changes = {
                 "attempt": attempt,
@@ -163,3 +168,19 @@ def _judged(
         case _:
             assert_never(event)
     return msgspec.structs.replace(view, **changes)
+
+
+def _appealed(view: EvaluationView, appeal: AppealView, event: events.Event) -> EvaluationView:
+    """A word of the run that judges an appeal. Its failure leaves the result as it is."""
+    changes: dict[str, Any] = {}
+    match event:
+        case events.EvaluationStarted(attempt=attempt):
+            appeal = msgspec.structs.replace(appeal, attempt=attempt, state="running")
+        case events.EvaluationCriterion():
+            changes = {"judged": _with(view.judged, event)}
+        case events.EvaluationCompleted():
+            appeal = msgspec.structs.replace(appeal, state="completed")
+            changes = {"result": event}
+        case events.EvaluationFailed():
+            appeal = msgspec.structs.replace(appeal, state="failed", failure=event)
+    return msgspec.structs.replace(view, appeal=appeal, **changes)

@@ -11,6 +11,7 @@ from protocol.codes import Refuse
 from protocol.views import Clarification
 from protocol.words import ASKS_MAX, Change, Phase
 
+from engine.core.appeals import newest_run, refusal, under_way
 from engine.core.draft import apply_change, checksum
 from engine.core.interview import GRACE_MS, Interview, is_charged, used
 from engine.core.matcher import Matched
@@ -45,17 +46,19 @@ Command = (
     | commands.Proceed
     | commands.Submit
     | commands.Retry
+    | commands.Appeal
     | ClockRan
     | Announce
 )
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """No, why, and facts a client can use. Nothing changes."""
+    """No, why, and facts a client can use. Nothing changes. `message`: where the refusal's own says too little."""
 
     refuse: Refuse
     at: str | None = None
     facts: dict[str, Any] = {}
+    message: str = ""
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -281,18 +284,36 @@ def _submit_by_clock(moment: Moment, command: ClockRan) -> Decision:
 
 
 def _retry(moment: Moment, command: commands.Retry) -> Decision:
+    """The newest run again, whether it judged all or an appeal."""
     view = moment.interview.evaluation
-    if view is None or view.state != "failed" or not (view.failure and view.failure.retryable):
+    newest = view and (view.appeal or view)
+    if view is None or newest is None or not (newest.state == "failed" and newest.failure and newest.failure.retryable):
         return Refused(Refuse.NOT_FAILED)
-    return Decided((events.EvaluationRequested(run=view.run + 1),))
+    run, appeal = newest.run + 1, view.appeal
+    if appeal is None:
+        return Decided((events.EvaluationRequested(run=run),))
+    again = events.EvaluationAppealed(run=run, check=appeal.check, field=appeal.field, quote=appeal.quote)
+    return Decided((again,))
+
+
+def _appeal(moment: Moment, command: commands.Appeal) -> Decision:
+    view = moment.interview.evaluation
+    if no := refusal(view, moment.pack, moment.interview.draft.fields, command):
+        return Refused(no.refuse, no.at, no.facts, no.message)
+    assert view is not None
+    appealed = events.EvaluationAppealed(
+        run=newest_run(view) + 1, check=command.check, field=command.field, quote=command.quote
+    )
+    return Decided((appealed,))
 
 
 def _announce(moment: Moment, command: Announce) -> Decision:
     """A run's word counts while the run is the newest and has not ended; exactly one word ends it."""
     view, body = moment.interview.evaluation, command.body
-    stale = view is None or body.run != view.run or view.state in ("completed", "failed")
-    if view is not None and isinstance(body, events.EvaluationStarted):
-        stale = stale or body.attempt <= view.attempt
+    now = under_way(view)
+    stale = now is None or body.run != now.run
+    if now is not None and isinstance(body, events.EvaluationStarted):
+        stale = stale or body.attempt <= now.attempt
     if view is not None and isinstance(body, events.EvaluationCriterion):
         before = next((judged for judged in view.judged if judged.id == body.id), None)
         stale = stale or (before is not None and (body.run, body.times) <= (before.run, before.times))
@@ -332,6 +353,7 @@ TRANSITIONS: dict[Phase, dict[type[Any], Transition]] = {
             ),
             "submitted",
         ),
-        commands.Retry: Transition(_retry, (events.EvaluationRequested,), "submitted"),
+        commands.Retry: Transition(_retry, (events.EvaluationRequested, events.EvaluationAppealed), "submitted"),
+        commands.Appeal: Transition(_appeal, (events.EvaluationAppealed,), "submitted"),
     },
 }

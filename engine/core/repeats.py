@@ -10,12 +10,14 @@ import msgspec
 from protocol.events import Band, CheckVerdict, EvaluationCriterion
 
 from engine.core.pack import Rubric
-from engine.core.rubric import rescored, total
+from engine.core.rubric import Level, rescored, total
 
 REPEATS: Final = 3
 """Judgings that decide together. Of independent ones a majority of three takes 14 % of flips to 5 %; five to 2 %."""
 NEAR_POINTS: Final = 5
 """So near to the pass mark, two judgings of one submission often pass it once and fail it once."""
+PASS_LEVEL: Final[Level] = "mid"
+"""The level whose pass mark `passed` speaks of, and to which a total may be near."""
 SPLIT: Final = "split"
 """The flag of a check on which no two judgings agree."""
 
@@ -25,9 +27,10 @@ def key(criterion: str, n: int) -> str:
     return criterion if n == 1 else f"{criterion}:{n}"
 
 
-def is_near(score: float, mark: int) -> bool:
+def is_near(score: float, rubric: Rubric) -> bool:
     """Whether chance may decide between passing and not."""
-    return abs(score - mark) <= NEAR_POINTS
+    marks: dict[Level, int] = {"mid": rubric.pass_mark.mid, "senior": rubric.pass_mark.senior}
+    return abs(score - marks[PASS_LEVEL]) <= NEAR_POINTS
 
 
 def majority(judgings: Sequence[EvaluationCriterion]) -> EvaluationCriterion:

@@ -10,7 +10,7 @@ from uuid import UUID
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engine.record import evaluations
+from engine.record import results
 from engine.recorder import AWAY, Lost, NotThere, Parked
 from engine.telemetry import log
 from protocol import events
@@ -42,7 +42,7 @@ async def announce_end(engine: AsyncEngine, announce: Announce, interview: UUID,
 
     Raises what Postgres raises when it is away.
     """
-    stored = await evaluations.read_run(engine, interview, run)
+    stored = await results.read_run(engine, interview, run)
     if stored is None or stored.ended is None:
         return False
     for id, body in _words(stored, stored.ended):
@@ -56,14 +56,15 @@ def word_of(result: events.EvaluationCriterion) -> str:
     return result.id if result.times == 1 else f"{result.id}:x{result.times}"
 
 
-def _words(run: evaluations.Run, ended: evaluations.Ended) -> Iterator[tuple[str, events.Event]]:
-    """All that is to be said of a run, in order, by the ids it is known by."""
+def _words(run: results.Run, ended: results.Ended) -> Iterator[tuple[str, events.Event]]:
+    """All that is to be said of a run, in order, by the ids it is known by; of an appeal, what it has changed."""
+    judged = [result for result in run.judged if result.run == run.run]
     if isinstance(ended, events.EvaluationCompleted):
-        criteria = evaluations.names(run.judged)
+        criteria = results.names(judged)
         yield (
             f"start:{run.attempt}",
             events.EvaluationStarted(run=run.run, attempt=run.attempt, judge=ended.judge, criteria=criteria),
         )
-    for result in run.judged:
+    for result in judged:
         yield word_of(result), result
     yield "end", ended

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from engine.core.afterwards import unasked
 from engine.core.evidence import Triviality, Verdict, triviality
 from engine.core.pack import Criterion, Pack, decode_pack
-from engine.core.repeats import REPEATS, band, is_near, key
+from engine.core.repeats import PASS_LEVEL, REPEATS, band, is_near, key
 from engine.core.rubric import Facts, count_criterion, score_criterion, total
 from engine.judging.announcing import announce_end, word_of
+from engine.judging.appeal import Appealed
 from engine.judging.failures import INTERNAL, error_of
 from engine.judging.judge import JudgeError, Written
 from engine.judging.judge_offline import OFFLINE_NOTE
@@ -33,9 +34,6 @@ from engine.telemetry import log
 from protocol import events
 from protocol.events import Judge as JudgeName
 
-PASS_LEVEL: Final = "mid"
-"""The level whose pass mark `passed` speaks of, and to which a total may be near."""
-
 
 async def evaluate(bench: Bench, interview: UUID, run: int) -> Ending:
     """Work on a run if it can be claimed, to its stored and announced end.
@@ -48,7 +46,7 @@ async def evaluate(bench: Bench, interview: UUID, run: int) -> Ending:
     fence = Fence(interview, run, claim.attempt)
     log.info("evaluation_claimed", interview=interview, run=run, attempt=claim.attempt, reused=len(claim.landed))
     began = time.monotonic()
-    work = _to_its_end(Keeper(bench, fence, claim.landed))
+    work = _to_its_end(Keeper(bench, fence, claim.landed), claim.appeal)
     try:
         ending = await while_leased(bench.engine, fence, bench.lease_seconds, work)
     except LeaseLost:
@@ -64,7 +62,7 @@ async def evaluate(bench: Bench, interview: UUID, run: int) -> Ending:
     return ending
 
 
-async def _to_its_end(keeper: Keeper) -> Ending:
+async def _to_its_end(keeper: Keeper, appeal: events.EvaluationAppealed | None) -> Ending:
     """Whatever happens to the work, the run has an end: a result, or a failure that is told."""
     try:
         handed = await patiently(
@@ -72,6 +70,8 @@ async def _to_its_end(keeper: Keeper) -> Ending:
         )
         if handed is None:
             raise LeaseLost  # deleted since it was claimed: a run is made with its submission
+        if appeal is not None:
+            return await Appealed(keeper, handed, appeal).to_its_end()
         return await _Judging(keeper, handed).to_its_end()
     except (LeaseLost, *AWAY):
         raise
@@ -95,8 +95,7 @@ class _Judging:
     async def to_its_end(self) -> Ending:
         """Raises JudgeError."""
         await self._say_start()
-        for result in self._keeper.results.values():  # what earlier attempts kept they may not have said
-            await self._keeper.say(word_of(result), result)
+        await self._keeper.say_landed()
         if self._trivial is not None:
             await self._land_nothing(self._trivial)
         else:
@@ -168,9 +167,7 @@ class _Judging:
             log.warning(
                 "judged_once", interview=self._keeper.fence.interview, run=self._keeper.fence.run, reason=reason
             )
-        for result in self._keeper.results.values():
-            if result.times > 1:
-                await self._keeper.say(word_of(result), result)
+        await self._keeper.say_landed()
 
     async def _land_repeats(self, panel: Panel, criteria: list[Criterion], n: int) -> None:
         fence, landed = self._keeper.fence, self._keeper.landed
@@ -186,8 +183,7 @@ class _Judging:
         if self._bench.repeat == "never" or self._judged_by() == "offline":
             return False
         firsts = [self._keeper.landed[criterion.id].result for criterion in self._pack.rubric.criteria]
-        mark = getattr(self._pack.rubric.pass_mark, PASS_LEVEL)
-        return self._bench.repeat == "always" or is_near(total(self._pack.rubric, firsts).score, mark)
+        return self._bench.repeat == "always" or is_near(total(self._pack.rubric, firsts).score, self._pack.rubric)
 
     def _panel(self, order: Order) -> Panel:
         return Panel(order, self._land, self._keeper.fence.run, self._bench.calls_parallel)
@@ -222,6 +218,7 @@ class _Judging:
             narrative=written.text,
             band=band(rubric, {key: one.result for key, one in self._keeper.landed.items()}),
             first_shown=await self._keeper.first_shown(results, handed),
+            appeals_left=0 if self._trivial or self._judged_by() == "offline" else self._bench.appeals,
             unasked=unasked(self._pack, (intent for intent, _ in handed.answers)),
             receipt=self._receipt(written),
         )

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.core.afterwards import FirstShown, quotes
 from engine.core.repeats import decided
-from engine.judging.announcing import Announce, tell
+from engine.judging.announcing import Announce, tell, word_of
 from engine.judging.budget import NO_LIMIT, Budget, Purse
 from engine.judging.judge import Judge
 from engine.judging.lease import LeaseLost, patiently
@@ -48,6 +48,8 @@ class Bench:
     prices: Prices = NO_PRICES
     budget: Budget = NO_LIMIT
     repeat: Repeat = "never"
+    appeals: int = 0
+    """How many a result leaves to the candidate."""
 
 
 class Keeper:
@@ -88,6 +90,11 @@ class Keeper:
         if not await patiently(self.fence, partial(evaluations.fail, self.bench.engine, self.fence, error)):
             raise LeaseLost
         return "failed"
+
+    async def say_landed(self) -> None:
+        """All that has landed, as it stands by now. Earlier attempts may not have said what they kept."""
+        for result in self.results.values():
+            await self.say(word_of(result), result)
 
     async def say(self, what: str, body: events.Event) -> None:
         """Once nobody could be told, the work goes on in silence: all is said at the end."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -20,6 +20,9 @@ from engine.record.evaluations import Handed, Landed
 from engine.record.past_runs import Known
 from protocol.events import EvaluationCriterion
 
+APPEALED: Final = 1
+"""The `repeat` of what an appeal is judged on: a check that is appealed is not given back what it was given first."""
+
 
 def submission_hash(handed: Handed) -> str:
     """SHA-256, in hex, of what the candidate handed in and of the answers it goes by."""
@@ -29,7 +32,7 @@ def submission_hash(handed: Handed) -> str:
 def material_hash(handed: Handed, judge: Judge, *, repeat: int = 0) -> str:
     """SHA-256, in hex, of all that decides what `judge` is asked; the pack's hash covers its rubric.
 
-    `repeat`: the number of a run that must be judged afresh (a second opinion, an appeal): none is given another's.
+    `repeat`: a number for what must be judged afresh (APPEALED): none is given another's.
     """
     return _digest([handed.pack_hash, prompt_hash(), schema_hash(), submission_hash(handed), judge.describe(), repeat])
 

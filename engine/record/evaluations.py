@@ -5,17 +5,16 @@ A worker holds a run by attempt and lease; every write of it is fenced by both, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engine.core.repeats import decided, key
+from engine.core.repeats import key
 from engine.record.events import driver, millis
 from protocol import events
-from protocol.views import EvaluationView
 from protocol.words import FIELDS, Field, Language
 
 ATTEMPTS_MAX: Final = 5
@@ -53,6 +52,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
     attempt: int
     landed: dict[str, Landed]
+    appeal: events.EvaluationAppealed | None = None
 
 
 class Handed(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,19 +76,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     completed: events.EvaluationCompleted
     criteria: tuple[events.EvaluationCriterion, ...]
     rubric_version: str
-
-
-Ended = events.EvaluationCompleted | events.EvaluationFailed
-
-
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as the record holds it, with its end if it has one."""
-
-    run: int
-    attempt: int
-    state: str
-    judged: tuple[events.EvaluationCriterion, ...]
-    ended: Ended | None = None
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,7 +134,7 @@ async def claim(engine: AsyncEngine, interview: UUID, run: int, *, owner: str, l
                 lease_until = now() + make_interval(secs => $4), rings = 0, ring_at = now()
             WHERE interview_id = $1 AND run = $2 AND {STRIKES} < $5
               AND (state = 'queued' OR (state = 'running' AND lease_until <= now()))
-            RETURNING attempt, verdicts
+            RETURNING attempt, verdicts, appeal
             """,
             interview,
             run,
@@ -155,7 +142,13 @@ async def claim(engine: AsyncEngine, interview: UUID, run: int, *, owner: str, l
             lease_seconds,
             ATTEMPTS_MAX,
         )
-    return Claim(attempt=row["attempt"], landed=msgspec.convert(row["verdicts"], dict[str, Landed])) if row else None
+    if row is None:
+        return None
+    return Claim(
+        attempt=row["attempt"],
+        landed=msgspec.convert(row["verdicts"], dict[str, Landed]),
+        appeal=msgspec.convert(row["appeal"], events.EvaluationAppealed | None),
+    )
 
 
 async def renew(engine: AsyncEngine, fence: Fence, lease_seconds: float) -> bool:
@@ -215,13 +208,15 @@ async def _ended_as(connection: Any, fence: Fence, state: str) -> bool:
 
 INSERT_EVALUATION = """
 INSERT INTO evaluations (id, solution_id, interview_id, run, score, passed, judge, criteria, strengths, weaknesses,
-                         improvements, narrative, band, first_shown, unasked, receipt, rubric_version)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+                         improvements, narrative, band, first_shown, unasked, appeals, appeals_left, receipt,
+                         rubric_version)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 ON CONFLICT (solution_id) DO UPDATE SET
   run = excluded.run, score = excluded.score, passed = excluded.passed, judge = excluded.judge,
   criteria = excluded.criteria, strengths = excluded.strengths, weaknesses = excluded.weaknesses,
   improvements = excluded.improvements, narrative = excluded.narrative, band = excluded.band,
-  first_shown = excluded.first_shown, unasked = excluded.unasked, receipt = excluded.receipt,
+  first_shown = excluded.first_shown, unasked = excluded.unasked, appeals = excluded.appeals,
+  appeals_left = excluded.appeals_left, receipt = excluded.receipt,
   rubric_version = excluded.rubric_version, created_at = now()
 WHERE evaluations.run < excluded.run
 """
@@ -233,7 +228,7 @@ def _evaluation(fence: Fence, handed: Handed, result: Result) -> tuple[object, .
         uuid4(), handed.solution_id, fence.interview, fence.run, said.score, said.passed, said.judge,
         _json(result.criteria), _json(said.strengths), _json(said.weaknesses), _json(said.improvements),
         said.narrative, _json(said.band) if said.band else None, _json(said.first_shown), _json(said.unasked),
-        _json(said.receipt), result.rubric_version,
+        _json(said.appeals), said.appeals_left, _json(said.receipt), result.rubric_version,
     )  # fmt: skip
 
 
@@ -323,76 +318,3 @@ async def give_up(engine: AsyncEngine) -> list[RunKey]:
             _json(EXHAUSTED),
         )
     return [(row["interview_id"], row["run"]) for row in rows]
-
-
-# --- reading -----------------------------------------------------------------------------------------------
-
-READ_RUN = """
-SELECT r.run, r.attempt, r.state, r.verdicts, r.error, e.score, e.passed, e.judge, e.criteria, e.strengths,
-       e.weaknesses, e.improvements, e.narrative, e.band, e.first_shown, e.unasked, e.receipt
-FROM evaluation_runs r LEFT JOIN evaluations e ON e.interview_id = r.interview_id AND e.run = r.run
-WHERE r.interview_id = $1
-"""
-
-
-async def read_run(engine: AsyncEngine, interview: UUID, run: int) -> Run | None:
-    """One run, or None."""
-    async with driver(engine) as connection:
-        row = await connection.fetchrow(f"{READ_RUN} AND r.run = $2", interview, run)
-    return _run(row) if row else None
-
-
-async def read_view(engine: AsyncEngine, interview: UUID) -> EvaluationView | None:
-    """The newest run as a candidate may see it; None before the submission."""
-    async with driver(engine) as connection:
-        row = await connection.fetchrow(f"{READ_RUN} ORDER BY r.run DESC LIMIT 1", interview)
-    if row is None:
-        return None
-    run = _run(row)
-    done = run.ended if isinstance(run.ended, events.EvaluationCompleted) else None
-    state: Any = "completed" if run.state == "done" else run.state
-    return EvaluationView(
-        run=run.run,
-        attempt=run.attempt,
-        state=state,
-        judge=done.judge if done else None,
-        criteria=names(run.judged),
-        judged=run.judged,
-        result=done,
-        failure=run.ended if isinstance(run.ended, events.EvaluationFailed) else None,
-    )
-
-
-def names(judged: Sequence[events.EvaluationCriterion]) -> tuple[events.CriterionName, ...]:
-    """The criteria of these results."""
-    return tuple(events.CriterionName(id=one.id, name=one.name, weight=one.weight) for one in judged)
-
-
-def _run(row: Mapping[str, Any]) -> Run:
-    number = row["run"]
-    landed = msgspec.convert(row["verdicts"], dict[str, Landed])
-    judged = decided({key: one.result for key, one in landed.items()})
-    ended: Ended | None = None
-    if row["state"] == "done" and row["score"] is not None:
-        judged, ended = msgspec.convert(row["criteria"], tuple[events.EvaluationCriterion, ...]), _completed(row)
-    elif row["state"] == "failed":
-        error = msgspec.convert(row["error"], Error)
-        ended = events.EvaluationFailed(run=number, code=error.code, message=error.message, retryable=error.retryable)
-    return Run(run=number, attempt=row["attempt"], state=row["state"], judged=judged, ended=ended)
-
-
-def _completed(row: Mapping[str, Any]) -> events.EvaluationCompleted:
-    return events.EvaluationCompleted(
-        run=row["run"],
-        score=round(row["score"], 1),  # a REAL comes back with the digits of a double
-        passed=row["passed"],
-        judge=row["judge"],
-        strengths=msgspec.convert(row["strengths"], tuple[events.Remark, ...]),
-        weaknesses=msgspec.convert(row["weaknesses"], tuple[events.Remark, ...]),
-        improvements=msgspec.convert(row["improvements"], tuple[events.Remark, ...]),
-        narrative=row["narrative"],
-        band=msgspec.convert(row["band"], events.Band | None),
-        first_shown=row["first_shown"],
-        unasked=msgspec.convert(row["unasked"], tuple[events.Unasked, ...]),
-        receipt=row["receipt"],
-    )

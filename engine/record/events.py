@@ -110,8 +110,9 @@ WHERE l.interview_id = v.interview_id AND l.seq = v.seq
 
 # The conductor rings at once; the reaper only for what nobody took within a second.
 QUEUE_RUNS = """
-INSERT INTO evaluation_runs (interview_id, run, state, ring_at) SELECT v.*, 'queued', now() + interval '1 second'
-FROM unnest($1::uuid[], $2::int[]) AS v ON CONFLICT DO NOTHING
+INSERT INTO evaluation_runs (interview_id, run, appeal, state, ring_at)
+SELECT v.id, v.run, v.appeal::jsonb, 'queued', now() + interval '1 second'
+FROM unnest($1::uuid[], $2::int[], $3::text[]) AS v(id, run, appeal) ON CONFLICT DO NOTHING
 """
 
 ANNOUNCED = """
@@ -182,9 +183,11 @@ class _Rows:
                     drafted = True
                 case events.SolutionSubmitted(run=run):
                     drafted = True
-                    self.queued.append((id, run))
+                    self.queued.append((id, run, None))
                 case events.EvaluationRequested(run=run):
-                    self.queued.append((id, run))
+                    self.queued.append((id, run, None))
+                case events.EvaluationAppealed(run=run) as appeal:
+                    self.queued.append((id, run, msgspec.json.encode(appeal).decode()))
                 case events.EvaluationCompleted(run=run) | events.EvaluationFailed(run=run):
                     self.announced.append((id, run))
         if drafted:

@@ -88,6 +88,7 @@ class ExportedRun(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Millis
     finished_at: Millis | None
     error: Error | None
+    appeal: events.EvaluationAppealed | None
     judged: tuple[events.EvaluationCriterion, ...]
 
 
@@ -104,6 +105,8 @@ class ExportedEvaluation(msgspec.Struct, frozen=True, kw_only=True):
     band: events.Band | None
     first_shown: dict[str, int]
     unasked: tuple[events.Unasked, ...]
+    appeals: tuple[events.AppealDecided, ...]
+    appeals_left: int
     receipt: dict[str, Any]
     rubric_version: str
     created_at: Millis
@@ -161,12 +164,12 @@ SELECT {", ".join(FIELDS)}, language, rev, updated_at, submitted_at, submitted_b
 WHERE interview_id = $1
 """
 RUNS = """
-SELECT run, state, attempt, created_at, finished_at, error, verdicts FROM evaluation_runs
+SELECT run, state, attempt, created_at, finished_at, error, appeal, verdicts FROM evaluation_runs
 WHERE interview_id = $1 ORDER BY run
 """
 EVALUATION = """
 SELECT run, score, passed, judge, criteria, strengths, weaknesses, improvements, narrative, band, first_shown,
-       unasked, receipt, rubric_version, created_at
+       unasked, appeals, appeals_left, receipt, rubric_version, created_at
 FROM evaluations WHERE interview_id = $1
 """
 EVENTS = "SELECT body FROM interview_events WHERE interview_id = $1 ORDER BY seq"

@@ -128,6 +128,7 @@ COMPLETED: Final = {
         "narrative": "A sound design.",
         "band": {"low": 75.0, "high": 80.0, "times": 3},
         "first_shown": {"lock": 21},
+        "appeals_left": 1,
         "unasked": [{"intent": "ttl", "label": "How entries expire", "weight": 5}],
     },
 }
@@ -252,6 +253,12 @@ EXAMPLES: Final[dict[str, Any]] = {
             "t": "solution.submit",
             "id": "submit-00001",
             "d": {"rev": 1, "checksum": 2_622_182_364},
+            "fence": FENCE,
+        },
+        "appeal": {
+            "t": "evaluation.appeal",
+            "id": "appeal-00001",
+            "d": {"check": "eviction", "field": "code", "quote": "while len(self._map) > self._size:"},
             "fence": FENCE,
         },
     },

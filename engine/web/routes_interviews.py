@@ -17,7 +17,7 @@ from engine.core.interview import snapshot
 from engine.live import tickets
 from engine.live.limits import Limit
 from engine.live.tickets import TICKET_TTL_SECONDS, Ticket
-from engine.record import evaluations, interviews
+from engine.record import interviews, results
 from engine.record.events import millis, read_events
 from engine.record.interviews import KeyReused, NotStartable, Row
 from engine.recorder import Lost, NotThere, Parked
@@ -246,7 +246,7 @@ async def perform_command(request: Request, body: CommandBody) -> Ack:
 async def get_evaluation(request: Request) -> Response:
     """The result of the newest run, from the record; 404 before the submission."""
     id = await _own(request)
-    view = await evaluations.read_view(parts_of(request).engine, UUID(id))
+    view = await results.read_view(parts_of(request).engine, UUID(id))
     if view is None:
         raise Problem(Kind.NOT_FOUND, "Nothing has been submitted yet.")
     return reply(view, 200 if view.state in ("completed", "failed") else 202)

@@ -266,7 +266,7 @@ class Socket:
                     continue
                 case (
                     m.ClarifyAsk() | m.ClarifyConfirm() | m.ClarifyReject() | m.DraftSave() | m.PhaseProceed()
-                    | m.SolutionSubmit() | m.EvaluationRetry()
+                    | m.SolutionSubmit() | m.EvaluationRetry() | m.EvaluationAppeal()
                 ):  # fmt: skip
                     await self._perform(frame)
                 case _:

@@ -6,13 +6,16 @@ import zlib
 from collections import Counter
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from engine.core.evidence import Verdict
 from engine.core.interview import GRACE_MS, Interview, due_at, evolve
 from engine.core.machine import TRANSITIONS, Announce, Asked, ClockRan, Command, Decided, Refused, decide
 from engine.core.matcher import Matched, Zone
 from engine.core.pack import Pack
+from engine.core.rubric import score_criterion
 from protocol import commands as c
 from protocol import events as e
 from protocol.codes import Refuse
@@ -152,15 +155,28 @@ class Playing(RuleBasedStateMachine):
         self.do(Announce(e.EvaluationStarted(run=run, attempt=attempt, judge="offline", criteria=())))
 
     @precondition(lambda self: self.interview.phase == "submitted")
-    @rule(run=st.integers(1, 3), id=st.sampled_from(["C1", "C2"]))
-    def judge(self, run: int, id: str) -> None:
-        self.do(Announce(criterion(run, id)))
+    @rule(run=st.integers(1, 3), number=st.integers(0, 1), times=st.sampled_from([1, 1, 3]))
+    def judge(self, run: int, number: int, times: int) -> None:
+        first = (next(one for one in self.pack.rubric.criteria if one.kind == kind) for kind in ("judged", "counted"))
+        wanted = list(first)[number]
+        nothing = score_criterion(wanted, [Verdict(check=check.id, verdict="not_met") for check in wanted.checks], run)
+        self.do(Announce(msgspec.structs.replace(nothing, times=times)))
 
     @precondition(lambda self: self.interview.phase == "submitted")
-    @rule(run=st.integers(1, 3), well=st.booleans(), retryable=st.booleans())
-    def end_judging(self, run: int, well: bool, retryable: bool) -> None:
+    @rule(run=st.integers(1, 3), well=st.booleans(), retryable=st.booleans(), left=st.integers(0, 2))
+    def end_judging(self, run: int, well: bool, retryable: bool, left: int) -> None:
         failed = e.EvaluationFailed(run=run, code="model_away", message="Later.", retryable=retryable)
-        self.do(Announce(e.EvaluationCompleted(run=run, score=50, passed=False, judge="offline") if well else failed))
+        done = e.EvaluationCompleted(run=run, score=50, passed=False, judge="openai", appeals_left=left)
+        self.do(Announce(done if well else failed))
+
+    @rule(right=st.sampled_from([True, True, False]))
+    def appeal(self, right: bool) -> None:
+        judged = next(one for one in self.pack.rubric.criteria if one.kind == "judged")
+        field = judged.evidence[0]
+        check = next(check for check in judged.checks if check.points > 0)
+        quote = self.texts[field] if right else "never typed by anybody"
+        decision = self.do(c.Appeal(check=check.id, field=field, quote=quote))
+        assert right or isinstance(decision, Refused)
 
     @rule()
     def judge_again(self) -> None:
@@ -248,7 +264,13 @@ class Playing(RuleBasedStateMachine):
     def a_run_ends_once(self) -> None:
         assert all(count == 1 for count in self.ended.values())
         view: Any = self.interview.evaluation
-        assert view is None or (view.state in ("completed", "failed")) == (view.run in self.ended)
+        for run in filter(None, (view, view and view.appeal)):
+            assert (run.state in ("completed", "failed")) == (run.run in self.ended)
+
+    @invariant()
+    def a_result_stays_until_there_is_another(self) -> None:
+        view: Any = self.interview.evaluation
+        assert view is None or (view.result is not None) == (view.state == "completed")
 
     def teardown(self) -> None:
         """Folding all events, or those after any snapshot, gives the same interview."""

@@ -76,6 +76,7 @@ ALL: dict[type, Command] = {
     c.Proceed: c.Proceed(),
     c.Submit: submit(IN_DESIGN),
     c.Retry: c.Retry(),
+    c.Appeal: c.Appeal(check="C1", field="code", quote="q"),
     ClockRan: ClockRan(),
     Announce: Announce(criterion(1, "C1")),
 }

@@ -79,4 +79,5 @@ def test_the_band_is_of_all_totals_and_of_what_they_decide() -> None:
 
 
 def test_near() -> None:
-    assert [score for score in (54.9, 55.0, 60.0, 65.0, 65.1) if is_near(score, 60)] == [55.0, 60.0, 65.0]
+    assert RUBRIC.pass_mark.mid == 60
+    assert [score for score in (54.9, 55.0, 60.0, 65.0, 65.1) if is_near(score, RUBRIC)] == [55.0, 60.0, 65.0]

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from engine.core.rubric import COUNTED
 from engine.judging.evaluation import evaluate
 from engine.judging.judge_offline import OFFLINE_NOTE, OfflineJudge
-from engine.record import evaluations
+from engine.record import evaluations, results
 from engine.record.evaluations import Fence, Landed
 from engine.record.events import driver
 from protocol import events
@@ -50,10 +50,10 @@ async def test_whole(engine: AsyncEngine, bench: MakeBench, model: FakeModel, he
     assert done.strengths and all(remark.checks for remark in (*done.strengths, *done.weaknesses, *done.improvements))
     assert done.narrative == heard.narrated
     assert all(model.asked(criterion.name) == 1 for criterion in JUDGED)
-    run = await evaluations.read_run(engine, interview, 1)
+    run = await results.read_run(engine, interview, 1)
     assert run is not None
     assert run.ended == done
-    view = await evaluations.read_view(engine, interview)
+    view = await results.read_view(engine, interview)
     assert view is not None
     assert view.result == done
     assert view.state == "completed"
@@ -195,7 +195,7 @@ async def test_outage_nobody_stands_in(engine: AsyncEngine, bench: MakeBench, mo
     assert heard.failed is not None
     assert (heard.failed.code, heard.failed.retryable) == ("judge_unavailable", True)
     assert await stored(engine) == 0
-    view = await evaluations.read_view(engine, interview)
+    view = await results.read_view(engine, interview)
     assert view is not None
     assert view.failure == heard.failed
 
@@ -272,7 +272,7 @@ async def test_stale_writes_are_refused(engine: AsyncEngine, bench: MakeBench, h
     assert await evaluations.land(engine, fresh, Landed(result=result))
     await expire(engine)
     assert not await evaluations.land(engine, fresh, Landed(result=result))
-    run = await evaluations.read_run(engine, interview, 1)
+    run = await results.read_run(engine, interview, 1)
     assert run is not None
     assert run.judged == (result,)
 
@@ -299,7 +299,7 @@ async def test_strong_beats_weak(engine: AsyncEngine, bench: MakeBench, offline:
     for fields in (STRONG, weak):
         interview = await hand_in(engine, fields)
         await evaluate(bench(judge=offline, announce=Heard(engine).announce), interview, 1)
-        view = await evaluations.read_view(engine, interview)
+        view = await results.read_view(engine, interview)
         assert view is not None
         assert view.result is not None
         scores.append(view.result.score)

@@ -14,7 +14,7 @@ from engine.judging.evaluation import evaluate
 from engine.judging.judge import JudgeError
 from engine.judging.judge_offline import OfflineJudge
 from engine.judging.judge_openai import OpenAIJudge
-from engine.record import evaluations
+from engine.record import results
 from engine.telemetry import make_metrics
 from tests.fake_model import FakeModel, Step
 from tests.judging.conftest import BACKOFF_SECONDS, CALL_SECONDS, MakeBench
@@ -135,7 +135,7 @@ async def test_who_makes_a_model_decline_does_not_get_the_offline_judge(
     assert await evaluate(bench(fallbacks=(judges(SMALL), offline)), interview, 1) == "failed"
     assert heard.failed is not None
     assert heard.failed.code in ("judge_refused", "judge_captured")
-    run = await evaluations.read_run(engine, interview, 1)
+    run = await results.read_run(engine, interview, 1)
     assert run is not None
     assert ONE.id not in {one.id for one in run.judged} >= {c.id for c in OF_CODE} - {ONE.id}  # kept for the retry
 

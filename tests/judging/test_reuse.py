@@ -15,7 +15,7 @@ from engine.judging.judge_offline import OfflineJudge
 from engine.judging.judge_openai import OpenAIJudge
 from engine.judging.keeping import Bench
 from engine.judging.reuse import material_hash
-from engine.record import evaluations
+from engine.record import evaluations, results
 from engine.record.events import driver
 from protocol import events
 from tests.fake_model import FakeModel, Step
@@ -36,9 +36,9 @@ async def ask_again(engine: AsyncEngine, interview: UUID) -> None:
         )
 
 
-async def finished(bench: Bench, engine: AsyncEngine, interview: UUID, run: int = 1) -> evaluations.Run:
+async def finished(bench: Bench, engine: AsyncEngine, interview: UUID, run: int = 1) -> results.Run:
     assert await evaluate(bench, interview, run) == "done"
-    found = await evaluations.read_run(engine, interview, run)
+    found = await results.read_run(engine, interview, run)
     assert found is not None
     return found
 

@@ -12,6 +12,7 @@ REFUSED = {
     "too_large": (False, 413), "hello_twice": (False, 409), "phase": (False, 409), "deadline_passed": (False, 409),
     "asks_used": (False, 409), "unknown_ref": (False, 404), "conflict": (False, 409), "need_full": (False, 409),
     "bad_change": (False, 422), "not_as_stored": (False, 409), "not_failed": (False, 409), "fenced": (False, 409),
+    "not_appealable": (False, 409), "not_quoted": (False, 422),
     "observer": (False, 403), "id_reused": (False, 422), "forbidden": (False, 404), "rate_limited": (True, 429),
     "record_unavailable": (True, 503), "unavailable": (True, 503),
 }  # fmt: skip

@@ -12,8 +12,12 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from engine.core.repeats import REPEATS
+from engine.judging.evaluation import evaluate
 from engine.record.events import driver
+from protocol import events
 from tests.fake_model import FakeModel, Step
+from tests.judging.conftest import MakeBench
 from tests.judging.stage import GARAGE, JUDGED, Heard, hand_in
 from tests.until import until
 from tests.worker.conftest import Working
@@ -28,9 +32,9 @@ class Victims:
         self.pid = 0
         self._process = process
 
-    async def make(self, *job: str) -> None:
+    async def make(self, *job: str, run: int = 1) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(job).encode() + b"\n")
+        self._process.stdin.write(json.dumps([*job, str(run)]).encode() + b"\n")
         self.pid = int(await self.line())
 
     async def line(self) -> str:
@@ -146,12 +150,51 @@ async def test_killed_between_an_answer_and_its_write(
     assert model.asked("") <= 2
 
 
-async def judged(engine: AsyncEngine, criteria: int) -> bool:
+async def judged(engine: AsyncEngine, criteria: int, run: int = 1) -> bool:
     async with driver(engine) as connection:
         kept = await connection.fetchval(
-            "SELECT count(*) FROM jsonb_object_keys((SELECT verdicts FROM evaluation_runs))"
+            "SELECT count(*) FROM jsonb_object_keys((SELECT verdicts FROM evaluation_runs WHERE run = $1))", run
         )
     return bool(kept == criteria)
+
+
+async def test_killed_in_an_appeal(
+    engine: AsyncEngine,
+    database_url: str,
+    victims: Victims,
+    working: Working,
+    model: FakeModel,
+    heard: Heard,
+    bench: MakeBench,
+) -> None:
+    """In the last of three judgings: exactly one end, and only what was under way is bought again."""
+    last = JUDGED[-1]
+    interview = await hand_in(engine)
+    model.script(Step(mode="nothing", only=last.name))
+    assert await evaluate(bench(appeals=1), interview, 1) == "done"
+    heard.said.clear()
+    heard.order.clear()
+    async with driver(engine) as connection:
+        appeal = json.dumps({"run": 2, "check": last.checks[0].id, "field": last.evidence[0], "quote": "q"})
+        sql = "INSERT INTO evaluation_runs (interview_id, run, state, appeal) VALUES ($1, 2, 'queued', $2)"
+        await connection.execute(sql, interview, appeal)
+    model.script(Step(), Step(), Step(hold=60))
+    await victims.make(database_url, model.url, str(interview), NEVER, run=2)
+    await until(lambda: judged(engine, 2, run=2))
+    victims.signal(signal.SIGKILL)
+    await until(victims.gone)
+    model.release()
+    async with working():
+        await until(lambda: "eval:2:end" in heard.said)
+    done = heard.said["eval:2:end"]
+    assert isinstance(done, events.EvaluationCompleted)
+    assert len(done.appeals) == 1
+    assert len(model.calls) == REPEATS + 1
+    assert heard.order[0] == "eval:2:start:2"
+    async with driver(engine) as connection:
+        states = await connection.fetch("SELECT state FROM evaluation_runs ORDER BY run")
+        assert [row["state"] for row in states] == ["done", "done"]
+        assert await connection.fetchval("SELECT array_agg(run) FROM evaluations") == [2]
 
 
 async def test_frozen_worker_wakes_too_late(

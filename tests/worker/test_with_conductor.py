@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from engine.core.draft import checksum
 from engine.identity.leaving import delete_account
-from engine.record import evaluations, interviews
+from engine.record import evaluations, interviews, results
 from engine.record.catalog import load_packs
 from engine.record.events import driver, read_events
 from engine.settings import Settings
@@ -95,7 +95,7 @@ async def test_from_submission_to_recorded_end(candidate: Candidate, backbone: B
     assert isinstance(done, events.EvaluationCompleted)
     said = [event for event in await candidate.hears() if isinstance(event, events.EvaluationCriterion)]
     assert sorted(event.id for event in said) == sorted(criterion.id for criterion in GARAGE.rubric.criteria)
-    view = await evaluations.read_view(backbone.engine, UUID(candidate.interview))
+    view = await results.read_view(backbone.engine, UUID(candidate.interview))
     assert view is not None
     assert view.result == done
     assert await evaluations.to_announce(backbone.engine) == []
@@ -134,7 +134,7 @@ async def test_failed_and_asked_for_again(
         assert failed.code == "judge_refused"
         assert isinstance(await candidate.says(EvaluationRetry(id="retry-001")), Ack)
         assert isinstance(await until(lambda: candidate.ended(2)), events.EvaluationCompleted)
-    view = await evaluations.read_view(backbone.engine, UUID(candidate.interview))
+    view = await results.read_view(backbone.engine, UUID(candidate.interview))
     assert view is not None
     assert (view.run, view.state) == (2, "completed")
 

@@ -1,6 +1,6 @@
 """`python -m tests.worker.victim`: workers to be killed, forked from a process that has its imports behind it.
 
-Each line of input, `[database, model, interview, hang at]`, makes one; its pid is the answer. It judges one run and
+Each line of input, `[database, model, interview, hang at, run]`, makes one; its pid is the answer. It judges it and
 tells nobody; when it should announce what it is to hang at, it says so and hangs.
 """
 
@@ -26,7 +26,7 @@ from protocol import events
 LEASE_SECONDS = 1.0
 
 
-async def main(database_url: str, model_url: str, interview: str, hang_at: str) -> None:
+async def main(database_url: str, model_url: str, interview: str, hang_at: str, run: str) -> None:
     async def announce(_: UUID, command_id: str, __: events.Event) -> bool:
         if command_id == hang_at:
             say("hangs")
@@ -48,7 +48,7 @@ async def main(database_url: str, model_url: str, interview: str, hang_at: str) 
         job_seconds=60.0,
         calls_parallel=4,
     )
-    await evaluate(bench, UUID(interview), 1)
+    await evaluate(bench, UUID(interview), int(run))
 
 
 def fork_each() -> None:

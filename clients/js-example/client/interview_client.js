@@ -135,9 +135,14 @@ export class InterviewClient extends Session {
     }
   }
 
-  /** Ask for a new evaluation after a failed one. */
+  /** Ask for a new evaluation after a failed one, or for a failed appeal again. */
   retry() {
     return this.command("evaluation.retry", {});
+  }
+
+  /** Have one check judged again; `quote` stands in `field` of what was handed in. */
+  appeal(check, field, quote) {
+    return this.command("evaluation.appeal", { check, field, quote });
   }
 
   async #submit() {

@@ -30,6 +30,7 @@ const queued = (run) => ({
   judged: [],
   result: null,
   failure: null,
+  appeal: null,
   text: "",
 });
 
@@ -38,6 +39,13 @@ const withResult = (results, one) =>
   results.some(({ id }) => id === one.id) ? results.map((old) => (old.id === one.id ? one : old)) : [...results, one];
 
 const judged = (view, change) => ({ evaluation: { ...(view.evaluation ?? queued(1)), ...change } });
+
+/** What a worker says: of an appeal, if its run is the appeal's, and else of the run that judges all. */
+const told = (view, { run }, change, ofAppeal) => {
+  const appeal = view.evaluation?.appeal;
+  if (!appeal || appeal.run !== run) return judged(view, change);
+  return judged(view, { ...ofAppeal.view, appeal: { ...appeal, ...ofAppeal.appeal } });
+};
 
 const CHANGES = {
   "clarification.answered": (view, d, { s, ts }) => ({
@@ -64,9 +72,22 @@ const CHANGES = {
     evaluation: queued(d.run ?? 1),
   }),
   "evaluation.requested": (view, d) => ({ evaluation: queued(d.run) }),
+  "evaluation.appealed": (view, d) => judged(view, { appeal: { attempt: 0, state: "queued", failure: null, ...d } }),
   "evaluation.started": (view, d) =>
-    judged(view, { attempt: d.attempt, state: "running", judge: d.judge, criteria: d.criteria, text: "" }),
+    told(
+      view,
+      d,
+      { attempt: d.attempt, state: "running", judge: d.judge, criteria: d.criteria, text: "" },
+      { appeal: { attempt: d.attempt, state: "running" } },
+    ),
   "evaluation.criterion": (view, d) => judged(view, { judged: withResult(view.evaluation?.judged ?? [], d) }),
-  "evaluation.completed": (view, d) => judged(view, { state: "completed", result: d, judge: d.judge }),
-  "evaluation.failed": (view, d) => judged(view, { state: "failed", failure: d }),
+  "evaluation.completed": (view, d) =>
+    told(
+      view,
+      d,
+      { state: "completed", result: d, judge: d.judge },
+      { view: { result: d }, appeal: { state: "completed" } },
+    ),
+  "evaluation.failed": (view, d) =>
+    told(view, d, { state: "failed", failure: d }, { appeal: { state: "failed", failure: d } }),
 };

@@ -165,6 +165,28 @@ test("the view follows the events", () => {
   assert.throws(() => evolve(view, { t: "draft.saved", s: 12 }), RangeError);
 });
 
+test("a result stands while a check of it is judged again", () => {
+  const before = [
+    ["solution.submitted", { by: "candidate", rev: 1, run: 1 }],
+    ["evaluation.criterion", { run: 1, id: "C1", score: 0 }],
+    ["evaluation.criterion", { run: 1, id: "C2", score: 0 }],
+    ["evaluation.completed", { run: 1, score: 40, judge: "openai" }],
+    ["evaluation.appealed", { run: 2, check: "C1.a", field: "code", quote: "q" }],
+    ["evaluation.started", { run: 2, attempt: 1, judge: "openai", criteria: [] }],
+  ];
+  const { evaluation } = play(before);
+  assert.deepEqual([evaluation.state, evaluation.result.score, evaluation.appeal.state], ["completed", 40, "running"]);
+  const failed = play([...before, ["evaluation.failed", { run: 2, code: "c", message: "m", retryable: true }]]).evaluation;
+  assert.deepEqual([failed.state, failed.failure, failed.appeal.failure.code], ["completed", null, "c"]);
+  const done = play([
+    ...before,
+    ["evaluation.criterion", { run: 2, id: "C1", score: 0.5 }],
+    ["evaluation.completed", { run: 2, score: 45, judge: "openai" }],
+  ]).evaluation;
+  assert.deepEqual([done.run, done.result.score, done.appeal.state], [1, 45, "completed"]);
+  assert.deepEqual(done.judged.map(({ id, score }) => [id, score]), [["C1", 0.5], ["C2", 0]]);
+});
+
 test("the narrative grows by its pieces; older attempts, other runs and gaps are dropped", () => {
   const criteria = [];
   const submitted = ["solution.submitted", { by: "clock", rev: 0, run: 1 }];
