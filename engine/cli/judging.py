@@ -18,6 +18,7 @@ from engine.cli import Told
 from engine.cli.judging_print import Printer, print_report, print_runs
 from engine.cli.packs import SHIPPED, SUFFIXES
 from engine.core.pack import Pack, PackError, parse_pack
+from engine.judging.bullets import Bullets
 from engine.judging.judge import Judge, JudgeError
 from engine.judging.remarks import findings
 from engine.judging.submissions import MARKDOWN, Paper, SubmissionError, read_paper, submission_of
@@ -92,7 +93,7 @@ async def _judge(settings: Settings, pack: Pack, paper: Paper, repeat: int, as_j
             runs.append(await _run(settings, judge, pack, paper, printer))
             printer.total(runs[-1])
         shown = sorted(runs, key=lambda run: run.total.score)[(repeat - 1) // 2]
-        text = "" if shown.trivial else await _narrative(judge, pack, shown, printer.text)
+        text = "" if shown.trivial else await _feedback(judge, pack, shown, printer.text)
         printer.end()
     if as_json:
         said = {"pack": pack.id, "judge": judge.name, **judge.describe(), "runs": runs, "narrative": text}
@@ -113,10 +114,13 @@ async def _run(settings: Settings, judge: Judge, pack: Pack, paper: Paper, print
         raise Told(_failed(JudgeError("job_timeout"))) from None
 
 
-async def _narrative(judge: Judge, pack: Pack, outcome: Outcome, on_text: Callable[[str], None]) -> str:
-    """The feedback, as it comes; the verdicts stand without it."""
+async def _feedback(judge: Judge, pack: Pack, outcome: Outcome, on_text: Callable[[str], None]) -> str:
+    """The feedback, each bullet as it is verified; the verdicts stand without it."""
+    bullets = Bullets(outcome.results, on_text)
     try:
-        return (await judge.narrate(pack.title, findings(outcome.results), on_text)).text
+        await judge.narrate(pack.title, findings(outcome.results), bullets.read)
+        bullets.end()
+        return bullets.text
     except JudgeError as error:
         click.echo(f"No feedback: {error.code}.", err=True)
         return ""

@@ -17,13 +17,14 @@ from engine.core.pack import Criterion, Pack, decode_pack
 from engine.core.repeats import PASS_LEVEL, REPEATS, key, majority
 from engine.core.rubric import rescored, total
 from engine.judging.announcing import word_of
+from engine.judging.bullets import mended
 from engine.judging.judge import Judge, JudgeError, Spent
 from engine.judging.keeping import Ending, Keeper
 from engine.judging.lease import LeaseLost, patiently
 from engine.judging.order import Order
 from engine.judging.panel import Panel, new_case
 from engine.judging.receipt import make_receipt
-from engine.judging.remarks import remarks
+from engine.judging.remarks import Remarks
 from engine.judging.reuse import APPEALED, landed_before, material_hash
 from engine.record import past_runs, results
 from engine.record.evaluations import Handed, Result
@@ -129,7 +130,9 @@ class Appealed:
         judged: tuple[Judged, ...],
         after: tuple[Judged, ...],
     ) -> events.EvaluationCompleted:
-        scored, said, appeal = total(self._pack.rubric, after), remarks(after), self._appeal
+        scored, appeal = total(self._pack.rubric, after), self._appeal
+        old = Remarks(strengths=before.strengths, weaknesses=before.weaknesses, improvements=before.improvements)
+        said, narrative = mended(old, before.narrative, judged, after)
         decided = events.AppealDecided(
             run=self._keeper.fence.run,
             check=appeal.check,
@@ -149,6 +152,7 @@ class Appealed:
             strengths=said.strengths,
             weaknesses=said.weaknesses,
             improvements=said.improvements,
+            narrative=narrative,
             band=_widened(before.band, scored.score),
             first_shown=await self._keeper.first_shown(after, self._handed),
             appeals=(*before.appeals, decided),

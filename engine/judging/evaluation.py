@@ -15,17 +15,18 @@ from engine.core.repeats import PASS_LEVEL, REPEATS, band, is_near, key
 from engine.core.rubric import Facts, count_criterion, score_criterion, total
 from engine.judging.announcing import announce_end, word_of
 from engine.judging.appeal import Appealed
+from engine.judging.bullets import filled
 from engine.judging.failures import INTERNAL, error_of
-from engine.judging.judge import JudgeError, Written
+from engine.judging.judge import JudgeError
 from engine.judging.judge_offline import OFFLINE_NOTE
 from engine.judging.keeping import Bench, Ending, Keeper
 from engine.judging.lease import LeaseLost, give_back, patiently, while_leased
-from engine.judging.narrative import write_narrative
+from engine.judging.narrative import Feedback, write_narrative
 from engine.judging.order import Order
 from engine.judging.panel import Panel, new_case
 from engine.judging.receipt import make_receipt
-from engine.judging.remarks import findings, remarks
-from engine.judging.reuse import landed_before, material_hash, narrative_before
+from engine.judging.remarks import Remarks, findings
+from engine.judging.reuse import feedback_before, landed_before, material_hash
 from engine.record import evaluations, past_runs
 from engine.record.evaluations import Fence, Handed, Landed, Result
 from engine.record.past_runs import Known
@@ -205,8 +206,8 @@ class _Judging:
     async def _finish(self) -> Ending:
         rubric, handed, found = self._pack.rubric, self._handed, self._keeper.results
         results = tuple(found[criterion.id] for criterion in rubric.criteria)
-        scored, said = total(rubric, results), remarks(results)
-        written = await self._narrative(results)
+        scored, written = total(rubric, results), await self._feedback(results)
+        said = filled(written.remarks, results)
         completed = events.EvaluationCompleted(
             run=self._keeper.fence.run,
             score=scored.score,
@@ -226,28 +227,29 @@ class _Judging:
             handed, Result(completed=completed, criteria=results, rubric_version=str(rubric.version))
         )
 
-    async def _narrative(self, results: tuple[events.EvaluationCriterion, ...]) -> Written:
+    async def _feedback(self, results: tuple[events.EvaluationCriterion, ...]) -> Feedback:
         if self._trivial is not None:
-            return Written("")
+            return Feedback()
         if self._judged_by() == "offline":
-            return Written(OFFLINE_NOTE)
-        if text := narrative_before(self._known, results):
-            return Written(text)
+            return Feedback(text=OFFLINE_NOTE)
+        if before := feedback_before(self._known, results):
+            said = Remarks(strengths=before.strengths, weaknesses=before.weaknesses, improvements=before.improvements)
+            return Feedback(remarks=said, text=before.narrative or "")
         fence = self._keeper.fence
         write = partial(self._order.narrate, self._pack.title, findings(results))
         try:
             async with asyncio.timeout_at(self._keeper.until):
-                return await write_narrative(write, self._bench.narrate, fence)
+                return await write_narrative(write, results, self._bench.narrate, fence)
         except TimeoutError:
             log.warning("narrative_failed", interview=fence.interview, run=fence.run, reason="job_timeout")
-            return Written("")
+            return Feedback()
 
     def _judged_by(self) -> JudgeName:
         """A run is called offline as soon as one criterion was: it says less than a judged one."""
         offline = any(one.judge == "offline" for one in self._keeper.landed.values())
         return "offline" if offline else self._bench.judge.name
 
-    def _receipt(self, written: Written) -> dict[str, Any]:
+    def _receipt(self, written: Feedback) -> dict[str, Any]:
         return make_receipt(
             self._handed,
             self._pack.rubric,

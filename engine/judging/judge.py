@@ -67,7 +67,7 @@ class Judged(msgspec.Struct, frozen=True):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """Feedback in prose, and what it took."""
+    """Feedback as a model wrote it, and what it took."""
 
     text: str
     spent: Spent = Spent()
@@ -98,7 +98,8 @@ class Judge(Protocol):
         ...
 
     async def narrate(self, title: str, findings: Sequence[str], on_text: Callable[[str], None]) -> Written:
-        """Feedback in prose from verified findings, given to `on_text` as it comes; "" from a judge that writes none.
+        """Feedback on verified findings, a bullet a line (see `bullets`), given to `on_text` as it comes; "" from a
+        judge that writes none.
 
         Raises JudgeError.
         """

@@ -1,18 +1,22 @@
-"""Feedback in prose, shown while it is written. It is an extra: without it the verdicts stand."""
+"""Feedback in words, shown while it is written. It is an extra: without it the verdicts stand."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
+import msgspec
 from redis.exceptions import RedisError
 
-from engine.judging.judge import JudgeError, Written
+from engine.judging.bullets import Bullets
+from engine.judging.judge import JudgeError, Spent, Written
+from engine.judging.remarks import Remarks
 from engine.record.evaluations import Fence
 from engine.telemetry import log
+from protocol.events import EvaluationCriterion
 
 PIECE_SECONDS: Final = 0.1
 """Tokens are gathered for so long: a reader sees flowing text, Redis a tenth of the writes."""
@@ -27,18 +31,30 @@ Write = Callable[[Callable[[str], None]], Awaitable[Written]]
 """Asks a judge for feedback, which it gives piece by piece to whom it is handed."""
 
 
-async def write_narrative(write: Write, narrate: Narrate, fence: Fence) -> Written:
-    """The feedback, sent on piece by piece; "" when the judge could not write it."""
+class Feedback(msgspec.Struct, frozen=True, kw_only=True):
+    """The bullets, all of them as one text, and what it took."""
+
+    remarks: Remarks = Remarks()
+    text: str = ""
+    spent: Spent = Spent()
+
+
+async def write_narrative(
+    write: Write, results: Sequence[EvaluationCriterion], narrate: Narrate, fence: Fence
+) -> Feedback:
+    """The feedback, sent on bullet by bullet, each once it is verified; empty when the judge could not write it."""
     tail = _Tail(narrate, fence)
+    bullets = Bullets(results, tail.add)
     sending = asyncio.create_task(tail.send())
     try:
-        written = await write(tail.add)
+        written = await write(bullets.read)
+        bullets.end()
         tail.ended.set()
         await asyncio.wait({sending}, timeout=LAST_SECONDS)
-        return written
+        return Feedback(remarks=bullets.remarks, text=bullets.text, spent=written.spent)
     except JudgeError as error:
         log.warning("narrative_failed", interview=fence.interview, run=fence.run, reason=error.code)
-        return Written("", error.spent)
+        return Feedback(spent=error.spent)
     finally:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)

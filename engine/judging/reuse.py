@@ -60,11 +60,11 @@ def _asked(landed: Landed) -> tuple[str, str]:
     return landed.spent.get("provider", ""), landed.spent.get("asked", "")
 
 
-def narrative_before(known: Sequence[Known], results: Sequence[EvaluationCriterion]) -> str | None:
-    """The feedback that a finished run had on these very verdicts."""
+def feedback_before(known: Sequence[Known], results: Sequence[EvaluationCriterion]) -> Known | None:
+    """The finished run that has feedback on these very verdicts."""
     verdicts = {result.id: result.verdicts for result in results}
     same = (run for run in known if {result.id: result.verdicts for result in run.criteria} == verdicts)
-    return next((run.narrative for run in same if run.narrative), None)
+    return next((run for run in same if run.narrative), None)
 
 
 def _digest(value: Any) -> str:

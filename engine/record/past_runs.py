@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.record.evaluations import EXHAUSTED, Fence, Landed
 from engine.record.events import driver
-from protocol.events import EvaluationCriterion
+from protocol.events import EvaluationCriterion, Remark
 
 
 class Used(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +28,9 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     run: int
     landed: dict[str, Landed]
     criteria: tuple[EvaluationCriterion, ...]
+    strengths: tuple[Remark, ...] = ()
+    weaknesses: tuple[Remark, ...] = ()
+    improvements: tuple[Remark, ...] = ()
     narrative: str | None
 
 
@@ -47,6 +50,7 @@ class SetAside(msgspec.Struct, frozen=True, kw_only=True):
     error: str
 
 
+REMARKS = ("strengths", "weaknesses", "improvements")
 OF_THE_USER = (
     "evaluation_runs r JOIN interview_sessions i ON i.id = r.interview_id "
     "AND i.user_id = (SELECT user_id FROM interview_sessions WHERE id = $1)"
@@ -89,7 +93,8 @@ async def known(engine: AsyncEngine, fence: Fence, material: str) -> list[Known]
         )
         rows = await connection.fetch(
             f"""
-            SELECT r.interview_id, r.run, r.verdicts, coalesce(e.criteria, '[]') AS criteria, e.narrative
+            SELECT r.interview_id, r.run, r.verdicts, coalesce(e.criteria, '[]') AS criteria, e.strengths, e.weaknesses,
+                   e.improvements, e.narrative
             FROM {OF_THE_USER} LEFT JOIN evaluations e ON e.interview_id = r.interview_id AND e.run = r.run
             WHERE r.material = $3 AND (r.interview_id, r.run) <> ($1, $2) ORDER BY r.created_at DESC LIMIT 10
             """,
@@ -103,6 +108,7 @@ async def known(engine: AsyncEngine, fence: Fence, material: str) -> list[Known]
             run=row["run"],
             landed=msgspec.convert(row["verdicts"], dict[str, Landed]),
             criteria=msgspec.convert(row["criteria"], tuple[EvaluationCriterion, ...]),
+            **{name: msgspec.convert(row[name] or [], tuple[Remark, ...]) for name in REMARKS},
             narrative=row["narrative"],
         )
         for row in rows

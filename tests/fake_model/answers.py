@@ -21,7 +21,7 @@ DECOY = re.compile(rf"^(?:{SHAPES})$")
 SOME_TEXT = re.compile(r"^Section \w+ holds text\.$")
 COMMON = frozenset("with that this which what when their there they from into each have than then more only".split())
 STEM_CHARS = 5
-NARRATIVE = "You state the core of the design clearly. What is missing most is named above. Practise that next."
+FINDING = re.compile(r"^\[([\w.-]+)\] [^:]+: (a fault; )?(\w+): (.+?)(?: \(quote: .*\))?$", re.MULTILINE)
 
 
 def answer(prompt: str, mode: Mode) -> str:
@@ -30,6 +30,17 @@ def answer(prompt: str, mode: Mode) -> str:
     allowed = allowed_sections(prompt)
     rows = [_row(id, statement, lines, allowed, mode) for id, statement in STATEMENT.findall(last_block(prompt))]
     return json.dumps({"verdicts": rows})
+
+
+def feedback(prompt: str) -> str:
+    """The reply to a request for feedback: for the first findings a line each, as it was asked for."""
+    rows = FINDING.findall(prompt)
+    won = [(id, ask) for id, fault, word, ask in rows if word == "met" and not fault]
+    lost = [(id, ask) for id, fault, word, ask in rows if (word == "met") == bool(fault)]
+    said = [f"strength | {id} | You show it well: {ask}" for id, ask in won[:2]]
+    said += [f"weakness | {id} | This is missing: {ask}" for id, ask in lost[:2]]
+    said += [f"improvement | {id} | Practise that next." for id, _ in lost[:1]]
+    return "\n".join(said)
 
 
 def criterion_of(prompt: str) -> str:

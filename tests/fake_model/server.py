@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.fake_model.answers import NARRATIVE, Mode, answer, criterion_of
+from tests.fake_model.answers import Mode, answer, criterion_of, feedback
 
 CHUNK_CHARS = 96
 FLOOD_BYTES = 65_536
@@ -136,7 +136,7 @@ class FakeModel:
             call.outcome = "failed"
             error = {"message": "as the script says", "type": "scripted", "code": step.code or str(step.status)}
             return JSONResponse({"error": error}, step.status, headers=step.headers)
-        text = step.text if step.text is not None else self._read(prompt, step) if call.criterion else NARRATIVE
+        text = step.text if step.text is not None else self._read(prompt, step) if call.criterion else feedback(prompt)
         return StreamingResponse(self._stream(step, call, text), media_type="text/event-stream")
 
     def _read(self, prompt: str, step: Step) -> str:

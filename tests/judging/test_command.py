@@ -80,7 +80,7 @@ async def test_the_same_as_json_however_often(paper: Path, model: FakeModel) -> 
     assert [len(one["results"]) for one in said["runs"]] == [len(packs()["parking-garage"].rubric.criteria)] * 2
     assert said["judge"] == "openai" and said["model"]
     assert said["score"] == said["runs"][0]["total"]["score"] > 40
-    assert said["narrative"].endswith("Practise that next.")
+    assert said["narrative"].endswith("To improve: Practise that next.")
     assert all(model.asked(criterion.name) == 2 for criterion in JUDGED)
     marks = {call.body["messages"][1]["content"].split("⟦")[1].split("⟧")[0] for call in model.calls if call.criterion}
     assert len(marks) == 2  # a new one in each run

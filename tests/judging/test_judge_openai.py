@@ -206,7 +206,11 @@ def test_breaker_closes_again() -> None:
 
 async def test_narrative(judge: OpenAIJudge, model: FakeModel) -> None:
     pieces: list[str] = []
-    written = await judge.narrate(GARAGE.title, ["[C1] met"], pieces.append)
+    written = await judge.narrate(
+        GARAGE.title,
+        ["[C1.a] Name: met: It is so.", "[C1.b] Name: not_met: It could be so, and is not so here."],
+        pieces.append,
+    )
     assert written.text == "".join(pieces).strip()
     assert written.spent.output_tokens > 0
     assert len(pieces) > 1
