@@ -147,7 +147,8 @@ async def test_77_the_account_is_deleted_while(
     words = ["self.policy.allocate(vehicle)", "a@b.org"]
     assert words[0] in STRONG["code"]
     done = JUDGED[:1] if meanwhile == "a criterion is judged" else JUDGED
-    model.script(*(Step(only=criterion.name) for criterion in done), Step(hold=60, times=100))
+    held = Step(hold=300, times=100)  # the first bullet of the feedback is out by then
+    model.script(*(Step(only=criterion.name) for criterion in done), held)
     metrics, live = make_metrics(), backbone.live
     lost = metrics.evaluations.labels(judge="openai", outcome="lost")._value
     async with at_work(working, backbone, metrics=metrics):
