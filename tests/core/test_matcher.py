@@ -12,12 +12,13 @@ from functools import cache
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from engine.core.matcher import Compiled, Matched, compile_rules, compile_topics, intents, match, ranked, read, static
-from engine.core.matcher.decide import CONFIRM_SCORE_MIN
+from engine.core.matcher.decide import ANSWER_SCORE_MIN, CONFIRM_SCORE_MIN, Reading, decide
 from engine.core.matcher.index import ALIKE, features
 from engine.core.matcher.segments import SENTENCES_MAX, sentences
 from engine.core.matcher.words import words_of
@@ -140,6 +141,29 @@ def test_a_message_without_a_telling_word_is_never_answered_at_once() -> None:
         assert all(one.zone != "answer" for one in match(compiled("parking-garage"), text)), text
 
 
+@pytest.mark.parametrize(
+    ("clauses", "chances", "named"),
+    [
+        (("one", "two"), (0.6, 0.55), ["a", "b"]),
+        (("one", "two"), (0.55, 0.6), ["b", "a"]),
+        (("one", "two"), (0.6, 0.45), ["a"]),  # a second must be likelier than not
+        ((), (0.6, 0.55), ["a"]),  # one clause, one rule
+    ],
+)
+def test_a_sentence_has_a_second_rule_only_where_it_is_likely_and_there_are_two_clauses(
+    clauses: tuple[str, ...], chances: tuple[float, float], named: list[str]
+) -> None:
+    reading = Reading("one and two", (), clauses, "")
+    odds = np.array([chances] * len(reading.texts))
+    found = decide(("a", "b"), odds, reading, np.array([0.0, 1.0, 0.0, 0.0, 0.0, 0.0]))
+    assert [one.intent for one in found] == named
+
+
+def test_only_a_short_message_leans_on_the_one_before() -> None:
+    assert read("And where do they do that?", "Do drivers pay?").joined == "Do drivers pay? And where do they do that?"
+    assert read("How many floors, gates, trucks, tickets and spots does it have?", "Do drivers pay?").joined == ""
+
+
 def test_a_statement_of_assumption_is_answered_by_its_rule() -> None:
     found = match(compiled("parking-garage"), "I'll assume it has one floor only.")
     assert [one.intent for one in found] == ["floors_and_gates"]
@@ -159,7 +183,7 @@ def test_doubt_is_asked_back_or_declined_but_never_answered() -> None:
                 assert (one.intent is None) == (one.zone == "fallback")
                 assert 0 <= one.score <= 1
                 assert -1 <= one.margin <= one.score
-                assert one.zone != "answer" or one.score >= 0.6
+                assert one.zone != "answer" or one.score >= ANSWER_SCORE_MIN
 
 
 def test_decisions_are_those_of_the_golden_file() -> None:
@@ -217,10 +241,16 @@ def test_one_more_rule_that_is_not_like_the_message_turns_nothing(data: st.DataO
     """A rule that is neither the most nor the second most like it in anything takes no lead, so the winner stays."""
     pack, other = (data.draw(st.sampled_from(playable())) for _ in "12")
     rules = rules_of(pack)
-    names = data.draw(st.lists(st.sampled_from(sorted(rules)), min_size=2, unique=True))
-    more, phrasings = data.draw(st.sampled_from(sorted({**rules_of(other), **rules}.items())))
-    text = data.draw(st.sampled_from([item.q for item in pack.clarification.eval]))
-    assume(more not in names and not told([text]) & told(phrasings))
+    item = data.draw(st.sampled_from([item for item in pack.clarification.eval if item.intent]))
+    text, right = item.q, f"{pack.id}.{item.intent}"
+    names = [right, *data.draw(st.lists(st.sampled_from(sorted(rules.keys() - {right})), min_size=1, unique=True))]
+    apart = [
+        (name, phrasings)
+        for name, phrasings in sorted({**rules_of(other), **rules}.items())
+        if name not in names and not told([text]) & told(phrasings)
+    ]
+    assume(apart)
+    more, phrasings = data.draw(st.sampled_from(apart))
     few = {name: rules[name] for name in names}
     wider = compile_topics({**few, more: phrasings}, {})
     texts = read(text).texts
@@ -266,6 +296,13 @@ def test_junk_is_answered_quickly_and_without_a_crash(text: str) -> None:
         seconds.append(time.thread_time() - start)
         assert 1 <= len(found) <= SENTENCES_MAX
     assert min(seconds) < MATCH_SECONDS_MAX
+
+
+def test_what_stands_after_the_first_thousand_characters_is_not_scored() -> None:
+    question, filler = "How many floors are there?", "?" * 1_000
+    (found,) = match(compiled("parking-garage"), filler + question)
+    assert (found.zone, found.text) == ("fallback", filler + question)
+    assert match(compiled("parking-garage"), question + filler)[0].intent == "floors_and_gates"
 
 
 @given(st.text(max_size=400))

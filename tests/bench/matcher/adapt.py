@@ -1,4 +1,4 @@
-"""Turn the table towards interviews: one linear map, learnt on the development set, then folded into the rows.
+"""Turn the table towards interviews: one linear map, learnt on the development set.
 
 A message should lie nearer to the rule that answers it than to the question's other rules. The map is kept close to
 the identity, for it must serve questions nobody has written yet.
