@@ -18,7 +18,7 @@ EVEN_MORE = "Payment: amount, paid at\n"
 OPERATIONS = "enter(vehicle) -> Ticket: claims the nearest fitting spot in one atomic step\n"
 AFTER_THE_KILL = "leave(ticket): gives the spot back, also when a later step fails\n"
 REQUIREMENTS = "A vehicle is admitted, given a spot and a ticket.\nThe fee is worked out before the vehicle leaves.\n"
-HELD = "Concurrency"
+HELD = "Entities and responsibilities"
 
 
 async def test_a_whole_interview_survives_a_cut_and_kill_9(player: Player, site: Site) -> None:
@@ -43,6 +43,7 @@ async def test_a_whole_interview_survives_a_cut_and_kill_9(player: Player, site:
     await expect(page.get_by_role("heading", name=re.compile("pass", re.IGNORECASE))).to_be_visible()
     assert await page.locator(".ring .total").text_content() == score
     await in_the_record(site, player.interview)
+    await appealed(player)
 
 
 async def clarify(player: Player) -> None:
@@ -106,7 +107,9 @@ async def judged(player: Player, site: Site) -> None:
     assert words in REQUIREMENTS
     await quote.get_by_role("button").click()
     await expect(page.locator("mark")).to_have_text(words)
-    await expect(page.get_by_role("heading", name="In words")).to_be_visible()
+    await expect(requirements.locator(".since").first).to_have_text(re.compile("there since minute [01]"))
+    await expect(page.get_by_role("heading", name="Strengths")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Never asked")).to_be_visible()
 
 
 async def in_the_record(site: Site, interview: str) -> None:
@@ -125,3 +128,21 @@ async def in_the_record(site: Site, interview: str) -> None:
     assert solution["apis"] == OPERATIONS + AFTER_THE_KILL
     assert seqs == list(range(1, len(seqs) + 1))
     assert evaluations == 1
+
+
+async def appealed(player: Player) -> None:
+    """From the stored result: wrong words are refused in place; with right ones both verdicts stand at the check."""
+    page = player.page
+    requirements = page.locator(".criterion", has=page.get_by_role("heading", name="Requirements", exact=True))
+    await requirements.get_by_text("checks met").click()
+    check = requirements.locator(".verdict.not_met").first
+    await check.get_by_text("Appeal", exact=True).click()
+    await check.get_by_label("Section").select_option("functional_req")
+    await check.get_by_label("Your words that show it").fill("words that I never wrote")
+    await check.get_by_role("button", name="Have it judged again").click()
+    await expect(check.get_by_role("alert")).to_contain_text("do not stand in functional_req")
+    player.complaints.clear()  # a browser says so of any refusal
+    await check.get_by_label("Your words that show it").fill(REQUIREMENTS.splitlines()[0])
+    await check.get_by_role("button", name="Have it judged again").click()
+    await expect(page.locator(".appealed")).to_contain_text("First not met; judged again, not met (3 of 3 judgings)")
+    await expect(page.get_by_text("Have it judged again")).to_have_count(0)

@@ -92,6 +92,12 @@ export const interviews = (page) => call("GET", `/v1/interviews${query(page)}`);
 export const interview = (id) => call("GET", at("interviews", id));
 export const evaluation = (id) => call("GET", at("interviews", id, "evaluation"));
 
+/** Have one check of a stored result judged again: the command without a socket. */
+export async function appeal(id, check, field, quote) {
+  const { fence } = await call("POST", at("interviews", id, "writer"), {});
+  return call("POST", at("interviews", id, "commands"), { t: "evaluation.appeal", id: newId(), d: { check, field, quote }, fence });
+}
+
 /** A ticket for one socket; errors say whether asking again makes sense, as the client wants it. */
 export async function ticket(id) {
   try {

@@ -1,7 +1,7 @@
 // The interview: brings chat, editors, bar and result together around one client.
 
 import { InterviewClient } from "../client/index.js";
-import { evaluation, interview, question, ticket } from "./api.js";
+import { appeal, evaluation, interview, question, ticket } from "./api.js";
 import { interviewBar } from "./bar.js";
 import { chatPanel } from "./chat.js";
 import { confirmed, h, problem, put, say } from "./dom.js";
@@ -16,14 +16,19 @@ export async function interviewPage({ id }) {
   const asked = await question(found.slug);
   if (found.phase === "submitted") {
     const stored = await evaluation(id);
-    if (stored.state === "completed") return storedPage(found, asked, stored);
+    const over = !stored.appeal || stored.appeal.state === "completed";
+    if (stored.state === "completed" && over) return storedPage(found, asked, stored);
   }
   return livePage(found, asked);
 }
 
 /** A finished interview, from the record: no socket. */
 function storedPage(found, asked, stored) {
-  const panel = evaluationPanel({ sections: asked.sections, retry: null });
+  const appealed = async (...words) => {
+    await appeal(found.id, ...words);
+    window.dispatchEvent(new HashChangeEvent("hashchange")); // from here on it is live
+  };
+  const panel = evaluationPanel({ sections: asked.sections, retry: null, appeal: appealed });
   const { submission, draft } = found.snapshot;
   panel.update({ evaluation: stored, submission, fields: draft.fields });
   const again = h("p", { class: "row" }, h("a", { href: `#/questions/${encodeURIComponent(found.slug)}`, class: "button" }, "Try it again"));
@@ -54,7 +59,7 @@ function livePage(found, asked) {
     body.dataset.phase = phase;
     put(said);
     if (phase === "submitted") {
-      parts.result = evaluationPanel({ sections: asked.sections, retry: () => client.retry() });
+      parts.result = evaluationPanel({ sections: asked.sections, retry: () => client.retry(), appeal: (...words) => client.appeal(...words) });
       put(body, parts.result.node);
       parts.result.node.focus({ preventScroll: true });
     } else if (!parts.editors) {
