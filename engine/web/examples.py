@@ -132,6 +132,14 @@ COMPLETED: Final = {
         "unasked": [{"intent": "ttl", "label": "How entries expire", "weight": 5}],
     },
 }
+APPEAL: Final = {
+    "run": 2,
+    "check": "eviction",
+    "field": "code",
+    "quote": "while len(self._map) > self._size:",
+    "attempt": 1,
+    "state": "running",
+}
 EXPORT: Final = {
     "format": "interview-engine-export/1",
     "exported_at": SUBMITTED_AT + 60_000,
@@ -266,6 +274,6 @@ EXAMPLES: Final[dict[str, Any]] = {
         "a saved draft": {"t": "ack", "id": "save-00001", "s": 2, "rev": 1},
         "sent again": {"t": "ack", "id": "save-00001", "s": 2, "rev": 1, "dup": True},
     },
-    "EvaluationView": {"judged": COMPLETED},
+    "EvaluationView": {"judged": COMPLETED, "a check is appealed": {**COMPLETED, "appeal": APPEAL}},
     "EvaluationView 202": {"waiting": QUEUED},
 }

@@ -18,18 +18,14 @@ from engine.record.events import driver
 from protocol.words import Field
 from tests.fake_model import FakeModel, Step
 from tests.judging.conftest import MakeBench
-from tests.judging.stage import GARAGE, Heard, hand_in
+from tests.judging.stage import GARAGE, JUDGED, STRONG, Heard, hand_in
 from tests.judging.test_budget import CODE
 from tests.judging.test_order import OF_CODE
 from tests.until import until
 
-FIELDS: dict[Field, str] = {"code": CODE}
-ONE = OF_CODE[0]
-WHOLE = {criterion.id for criterion in OF_CODE}
-
-
-def asked(model: FakeModel) -> list[int]:
-    return [model.asked(criterion.name) for criterion in OF_CODE]
+FIELDS: dict[Field, str] = {"apis": STRONG["apis"]}
+(ONE,) = (criterion for criterion in JUDGED if "apis" in criterion.evidence)
+"""Operations alone are judged on this: enough, where it does not matter how many."""
 
 
 async def test_one_dissent_is_outvoted(engine: AsyncEngine, bench: MakeBench, model: FakeModel, heard: Heard) -> None:
@@ -48,7 +44,7 @@ async def test_one_dissent_is_outvoted(engine: AsyncEngine, bench: MakeBench, mo
     assert done is not None and done.band is not None
     assert (done.score, done.band.high, done.band.times) == (score, score, REPEATS)
     assert done.band.low < score
-    assert asked(model) == [REPEATS] * len(OF_CODE)
+    assert model.asked(ONE.name) == REPEATS
     view = await results.read_view(engine, interview)
     assert view is not None
     assert view.result == done
@@ -62,7 +58,7 @@ async def test_the_bill_is_of_all_judgings(engine: AsyncEngine, bench: MakeBench
     receipt: dict[str, Any] = heard.completed.receipt
     assert receipt["repeats"]["when"] == "always"
     again = receipt["repeats"]["criteria"]
-    assert again.keys() == {f"{id}:{n}" for id in WHOLE for n in (2, 3)}
+    assert again.keys() == {f"{ONE.id}:{n}" for n in (2, 3)}
     paid = [one for one in (*receipt["criteria"].values(), *again.values()) if one["judge"]]
     assert receipt["used"]["input_tokens"] == sum(one["input_tokens"] for one in (*paid, receipt["narrative"]))
 
@@ -84,7 +80,7 @@ async def test_near_the_pass_mark(
     model.script()
     heard.said.clear()
     assert await evaluate(bench(repeat="near"), interview, 1) == "done"
-    assert asked(model) == [times] * len(OF_CODE)
+    assert model.asked(ONE.name) == times
     assert heard.completed is not None
     assert (heard.completed.band is None) == (times == 1)
 
@@ -92,7 +88,7 @@ async def test_near_the_pass_mark(
 async def test_an_outage_on_the_way_costs_the_repeats_alone(
     engine: AsyncEngine, bench: MakeBench, model: FakeModel, heard: Heard
 ) -> None:
-    model.script(*(Step(only=criterion.name) for criterion in OF_CODE), Step(status=400, times=100))
+    model.script(Step(only=ONE.name), Step(status=400, times=100))
     assert await evaluate(bench(repeat="always"), await hand_in(engine, FIELDS), 1) == "done"
     assert heard.completed is not None
     assert (heard.completed.judge, heard.completed.band) == ("openai", None)
@@ -103,14 +99,14 @@ async def test_an_attempt_that_ends_leaves_its_judgings(
 ) -> None:
     """No judging of a criterion is bought more than twice, whatever the next attempt finds."""
     model.script(*(Step(only=one.name, times=2) for one in OF_CODE[:-1]), Step(only=OF_CODE[-1].name), Step(hold=0))
-    interview = await hand_in(engine, FIELDS)
+    interview = await hand_in(engine, {"code": CODE})
     working = asyncio.create_task(evaluate(bench(repeat="always"), interview, 1))
     await until(lambda: model.asked(OF_CODE[-1].name) == 2)  # the second of three is under way
     await until(lambda: kept(engine, len(GARAGE.rubric.criteria) + len(OF_CODE) - 1))
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
     assert await evaluate(bench(repeat="always"), interview, 1) == "done"
-    assert asked(model) == [REPEATS] * (len(OF_CODE) - 1) + [REPEATS + 1]
+    assert [model.asked(one.name) for one in OF_CODE] == [REPEATS] * (len(OF_CODE) - 1) + [REPEATS + 1]
     assert heard.completed is not None and heard.completed.band is not None
 
 

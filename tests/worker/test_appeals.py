@@ -147,10 +147,10 @@ async def test_a_failed_appeal_leaves_the_result_and_is_retried(
 ) -> None:
     """Nobody who looks for words stands in; what was bought is not bought again; then it ends as it should."""
     model.script(SAYS_NO)
-    async with at_work(working, backbone, appeals=1, fallbacks=(OfflineJudge(),)):
+    async with at_work(working, backbone, appeals=1, calls_parallel=1, fallbacks=(OfflineJudge(),)):
         await candidate.hands_in()
         first = await judged(candidate)
-        model.script(Step(), Step(), Step(refusal="no"))
+        model.script(Step(), Step(), Step(status=400))
         await candidate.says(appeal())
         failed = await until(lambda: candidate.ended(2))
         assert isinstance(failed, events.EvaluationFailed)
