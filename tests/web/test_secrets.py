@@ -78,6 +78,7 @@ def planted() -> Settings:
     texts: dict[str, Any] = {name: CANARY for name in Settings.__struct_fields__ if SECRET.search(name)}
     assert texts.keys() >= {"secret_key", "smtp_password", "openai_api_key"}
     texts["older_secret_keys"] = [CANARY]
+    del texts["judge_day_tokens"]  # a number: tokens of another kind
     database, redis = f"postgresql://u:{CANARY}@127.0.0.1/db", f"redis://u:{CANARY}@127.0.0.1"
     return load_settings({}, database_url=database, redis_url=redis, **texts)
 
