@@ -29,6 +29,7 @@ from tests.loopback import http_client
 from tests.until import until
 
 ROOT = Path(__file__).parent.parent
+PROGRAM = ("engine.cli",)
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
 REDIS_DATABASES = 16
@@ -41,11 +42,19 @@ _numbers = itertools.count(1)
 class Process:
     """One engine process with its log. It ends with us, even when we are killed (Linux)."""
 
-    def __init__(self, name: str, arguments: tuple[str, ...], environ: dict[str, str], folder: Path) -> None:
+    def __init__(
+        self, name: str, arguments: tuple[str, ...], environ: dict[str, str], folder: Path,
+        program: tuple[str, ...] = PROGRAM,
+    ) -> None:  # fmt: skip
         self.name, self.log = name, folder / f"{name}.log"
-        self._command = [sys.executable, "-P", "-m", "engine.cli", *arguments]
+        self._command = [sys.executable, "-P", "-m", *program, *arguments]
         self._environ = environ
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def running(self) -> bool:
@@ -86,9 +95,11 @@ class Process:
 class Node(Process):
     """An API node, on the same port each time it is started."""
 
-    def __init__(self, name: str, environ: dict[str, str], folder: Path) -> None:
+    def __init__(
+        self, name: str, environ: dict[str, str], folder: Path, program: tuple[str, ...] = PROGRAM
+    ) -> None:  # fmt: skip
         self.port = _free_port()
-        super().__init__(name, ("serve", "--port", str(self.port)), environ, folder)
+        super().__init__(name, ("serve", "--port", str(self.port)), environ, folder, program)
         self.url = f"http://127.0.0.1:{self.port}"
 
     async def ready(self) -> float:
@@ -121,17 +132,20 @@ class Stack:
     @classmethod
     async def up(
         cls, servers: Embedded, database_url: str, redis_url: str, folder: Path,
-        *, nodes: int = 2, workers: int = 1, **environ: str,
+        *, nodes: int = 2, workers: int = 1, program: tuple[str, ...] = PROGRAM, **environ: str,
     ) -> Stack:  # fmt: skip
-        """Load the questions, start all processes side by side, and wait until the nodes are ready."""
+        """Load the questions, start all processes side by side, and wait until the nodes are ready.
+
+        `program`: what is started in place of the engine, given the engine's arguments.
+        """
         environ = {
             "PATH": os.environ.get("PATH", ""), "HOME": str(folder), "PYTHONPATH": str(ROOT),
             "DATABASE_URL": database_url, "REDIS_URL": redis_url, "ENGINE_SECRET_KEY": SECRET,
             "ENGINE_DATA_DIR": str(folder / "data"), "ENGINE_JUDGE": "offline", **environ,
         }  # fmt: skip
         stack = cls(servers, database_url, redis_url, folder, environ=environ)
-        stack.nodes = tuple(Node(f"node{i}", environ, folder) for i in range(nodes))
-        stack.workers = tuple(Process(f"worker{i}", ("worker",), environ, folder) for i in range(workers))
+        stack.nodes = tuple(Node(f"node{i}", environ, folder, program) for i in range(nodes))
+        stack.workers = tuple(Process(f"worker{i}", ("worker",), environ, folder, program) for i in range(workers))
         await stack.load_packs()
         for process in (*stack.nodes, *stack.workers):
             process.start()
@@ -229,7 +243,9 @@ async def running_stack(
     await _execute(urls.database, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     database = urlsplit(urls.database)._replace(path=f"/{name}").geturl()
     try:
-        stack = await Stack.up(servers, database, redis_url, folder, nodes=nodes, workers=workers, **environ)
+        stack = await Stack.up(
+            servers, database, redis_url, folder, nodes=nodes, workers=workers, program=PROGRAM, **environ
+        )
         try:
             yield stack
         finally:

@@ -1,4 +1,4 @@
-"""`./run chaos --kills N --seed S`: kills and restarts while interviews are played, and what came of it."""
+"""`./run chaos`: faults while interviews are played, and what came of it; or the same done to broken engines."""
 
 from __future__ import annotations
 
@@ -7,38 +7,101 @@ import asyncio
 import random
 import sys
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 
 from engine import telemetry
+from tests.chaos.mutants import MUTANTS
 from tests.chaos.nemesis import Nemesis
-from tests.chaos.trial import Report, Trial, durable_stack
+from tests.chaos.trial import PATIENCE_SECONDS, Report, Trial, durable_stack
+from tests.fake_model.server import FakeModel
+from tests.stack import PROGRAM
 
 PEOPLE = 8
+KILLS = 30
+MUTANT_PROGRAM = "tests.chaos.mutant_node"
+MUTANT_TRIALS = 3
+MUTANT_PATIENCE_SECONDS = 20.0
+"""For a trial that is expected to leave somebody waiting."""
 
 
 def main() -> int:
-    """Run one trial; 1 when anything was lost, doubled, late or otherwise wrong."""
+    """Run one trial, or one after the other for some minutes; 1 when anything was lost, doubled, late or wrong."""
     parser = argparse.ArgumentParser(prog="./run chaos", description=main.__doc__)
-    parser.add_argument("--kills", type=int, default=30, help="kill -9 of nodes, worker and Valkey, a third each")
+    parser.add_argument("--kills", type=int, default=KILLS, help="kill -9 of nodes, workers and Valkey, a third each")
     parser.add_argument("--flushes", type=int, help="how often Redis loses everything (default: kills / 10)")
     parser.add_argument("--people", type=int, default=PEOPLE, help="interviews at once")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of all that is random in the trial")
+    parser.add_argument("--minutes", type=float, help="trials with seed, seed + 1, ... until so much time has passed")
+    parser.add_argument("--mutant", choices=[*MUTANTS, "all"], help="a broken engine, which must be caught")
+    parser.add_argument("--trials", type=int, default=MUTANT_TRIALS, help="within how many a mutant must be caught")
     arguments = parser.parse_args()
     telemetry.configure("console")
-    flushes = arguments.kills // 10 if arguments.flushes is None else arguments.flushes
-    report = asyncio.run(_trial(arguments.seed, -(-arguments.kills // 3), flushes, arguments.people))
-    sys.stdout.write("\n".join(report.lines()) + "\n")
-    if report.violations:
-        command = f"./run chaos --kills {arguments.kills} --flushes {flushes} --people {arguments.people}"
-        sys.stdout.write(f"again         {command} --seed {report.seed}\n")
-    return 1 if report.violations else 0
+    if arguments.mutant:
+        names = list(MUTANTS) if arguments.mutant == "all" else [arguments.mutant]
+        return 0 if all([_caught(name, arguments) for name in names]) else 1
+    return _trials(arguments)
 
 
-async def _trial(seed: int, each: int, flushes: int, people: int) -> Report:
+def _trials(arguments: argparse.Namespace) -> int:
+    ends = time.monotonic() + 60 * (arguments.minutes or 0)
+    seed = arguments.seed
+    reports: list[Report] = []
+    while not reports or time.monotonic() < ends:
+        report = asyncio.run(_trial(seed, arguments))
+        reports.append(report)
+        _say(*report.lines())
+        if report.violations:
+            _say(f"again         {_command(arguments)} --seed {seed}")
+        seed += 1
+    if len(reports) > 1:
+        _say("", *Report.sum(reports).lines())
+    return 1 if any(report.violations for report in reports) else 0
+
+
+def _caught(name: str, arguments: argparse.Namespace) -> bool:
+    """Whether one of some trials finds the mutant out. What it says is told."""
+    for seed in range(arguments.seed, arguments.seed + arguments.trials):
+        report = asyncio.run(_trial(seed, arguments, name))
+        if report.violations:
+            found = ", ".join(f"{n} {clause}" for clause, n in report.by_clause().items())
+            _say(
+                f"{name}: caught in trial {seed - arguments.seed + 1} (seed {seed}, {report.seconds:.0f} s) by {found}",
+                f"  {report.violations[0].what}",
+            )
+            return True
+    _say(f"{name}: NOT CAUGHT in {arguments.trials} trials from seed {arguments.seed}")
+    return False
+
+
+async def _trial(seed: int, arguments: argparse.Namespace, mutant: str = "") -> Report:
+    program = (MUTANT_PROGRAM, mutant) if mutant else PROGRAM
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        async with durable_stack(Path(folder)) as stack:
-            return await Trial(stack, seed).run(partial(Nemesis.kills, each=each, flushes=flushes), people=people)
+        async with FakeModel() as model, durable_stack(Path(folder), model, program) as stack:
+            return await Trial(stack, seed, model).run(
+                partial(_faults, arguments), people=arguments.people,
+                patience_seconds=MUTANT_PATIENCE_SECONDS if mutant else PATIENCE_SECONDS,
+            )  # fmt: skip
+
+
+async def _faults(arguments: argparse.Namespace, nemesis: Nemesis) -> None:
+    each = -(-arguments.kills // 3)
+    await nemesis.storm(each, _flushes(arguments), pauses=-(-each // 3))
+
+
+def _flushes(arguments: argparse.Namespace) -> int:
+    return int(arguments.kills // 10 if arguments.flushes is None else arguments.flushes)
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    flushes = _flushes(arguments)
+    return f"./run chaos --kills {arguments.kills} --flushes {flushes} --people {arguments.people}"
+
+
+def _say(*lines: str) -> None:
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
-from tests.chaos.history import Feed, History, Op, Reply, Seen, hash_of
+from engine.core.draft import checksum as checksum_of
+from tests.chaos.history import Feed, History, Op, Pen, Reply, Seen, hash_of, state_hash
 from tests.loopback import http_client
 from tests.until import time_passes
 
@@ -25,6 +26,8 @@ ANSWER_SECONDS = 8.0
 """After so long without an answer the connection is as good as dead."""
 PAUSE_SECONDS = (0.02, 0.3)
 LATELY = 12
+TWICE = 0.05
+"""How often a frame is doubled on its way."""
 STOP_CODES = range(4500, 5000)
 
 
@@ -50,8 +53,9 @@ class Client:
         history.feeds.append(self.feed)
         self._lately: deque[tuple[float, str]] = deque(maxlen=LATELY)
         self._next_url = itertools.cycle(chance.sample(urls, len(urls)))
-        self._headers = {"authorization": f"Bearer {access}"}
+        self.urls, self.headers = tuple(urls), {"authorization": f"Bearer {access}"}
         self._epoch, self._position = 0, -1
+        self._asked_at = 0.0
         self._fence: Any = None
         self._waiting: dict[str, tuple[Op, asyncio.Future[Reply]]] = {}
         self._socket: ClientConnection | None = None
@@ -85,6 +89,16 @@ class Client:
             self._changed.clear()
             await self._changed.wait()
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """The epoch, and the last event it was told."""
+        return self._epoch, self._position
+
+    @property
+    def unanswered(self) -> list[str]:
+        """The ids of commands that wait for an answer."""
+        return list(self._waiting)
+
     async def move(self) -> None:
         """Leave this connection for another one, perhaps of another node."""
         if self._socket is not None:
@@ -101,7 +115,7 @@ class Client:
 
     async def run(self) -> None:
         """Until cancelled, or until the engine says not to come back (Ended)."""
-        async with http_client(timeout=ANSWER_SECONDS, headers=self._headers) as http:
+        async with http_client(timeout=ANSWER_SECONDS, headers=self.headers) as http:
             while True:
                 with suppress(OSError, WebSocketException, httpx2.HTTPError, TimeoutError, _Later):
                     await self._connection(http, self._resumed)
@@ -149,6 +163,7 @@ class Client:
         if code == 4101:
             self._epoch, self._position = 0, -1
         if code in STOP_CODES:
+            self.feed.sent_away = code
             raise Ended(code)
 
     async def _greet(self, socket: ClientConnection) -> None:
@@ -156,6 +171,7 @@ class Client:
         hello["pending"] = list(self._waiting)[:64]
         if self._position >= 0:
             hello["resume"] = {"epoch": self._epoch, "s": self._position}
+        self._asked_at = time.time()
         await socket.send(json.dumps({"t": "hello", "d": hello}))
 
     async def _frames(self, socket: ClientConnection) -> AsyncIterator[bytes]:
@@ -167,8 +183,12 @@ class Client:
                 yield data
 
     async def _send(self, op: Op, socket: ClientConnection) -> None:
+        if self._fence is not None:
+            op.fences.append((self._fence["epoch"], self._fence["n"]))
+        frame = json.dumps({"t": op.t, "id": op.id, "a": max(0, self._position), "d": op.d})
         with suppress(WebSocketException, OSError):  # what is not answered is sent again
-            await socket.send(json.dumps({"t": op.t, "id": op.id, "a": max(0, self._position), "d": op.d}))
+            for _ in range(2 if self.chance.random() < TWICE else 1):
+                await socket.send(frame)
 
     async def _resend(self, socket: ClientConnection) -> None:
         """All that is unanswered, in order; only then may new commands go."""
@@ -199,11 +219,19 @@ class Client:
 
     def _welcome(self, d: dict[str, Any]) -> None:
         self._fence = d["fence"] or self._fence
+        if d["fence"]:
+            pen = Pen(client=self.name, interview=self.interview, at=time.time(), s=d["head"], **d["fence"])
+            self.history.pens.append(pen)
+        self._epoch = d["epoch"]
         for ack in d.get("commands", {}).values():
             self._answered(ack)
         if d["mode"] == "snapshot":
-            self.snapshot, self._epoch, self._position = d["snapshot"], d["epoch"], d["snapshot"]["s"]
-            self.feed.seen.append(Seen(kind="snapshot", epoch=self._epoch, s=self._position))
+            shown = d["snapshot"]
+            self.snapshot, self._position = shown, shown["s"]
+            state = state_hash(shown["phase"], shown["draft"]["rev"], checksum_of(shown["draft"]["fields"]))
+            seen = Seen(kind="snapshot", epoch=self._epoch, s=self._position, hash=state, asked_at=self._asked_at,
+                        live=d["recorded"] < d["head"])  # fmt: skip
+            self.feed.seen.append(seen)
             self.heard({"t": "snapshot", "d": d["snapshot"]})
 
     def _apply(self, frame: dict[str, Any], data: bytes, live: bool) -> None:
@@ -214,7 +242,7 @@ class Client:
 
     def _answered(self, ack: dict[str, Any]) -> None:
         self._settle(ack["id"], Reply(kind="ack", at=time.time(), s=ack["s"], rev=ack.get("rev"),
-                                      durable=ack.get("durable", "record")))  # fmt: skip
+                                      late=ack.get("late", False), durable=ack.get("durable", "record")))  # fmt: skip
 
     def _refused(self, err: dict[str, Any]) -> None:
         id, code = err.get("id") or "", err["code"]

@@ -1,4 +1,5 @@
-"""Breaks things at random instants: kills nodes, worker and Valkey, and starts them again; empties Redis."""
+"""Breaks things at random instants: kills nodes, workers and Valkey, and starts them again; empties Redis; cuts off
+doorbells; has a worker sleep until its lease is over."""
 
 from __future__ import annotations
 
@@ -9,7 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from signal import SIGCONT, SIGSTOP
 
+import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -24,6 +27,11 @@ DOWN_SECONDS = (0.0, 0.4)
 START_SECONDS = 30.0
 LAG_SECONDS = 0.3
 """This process runs on the same machine: when it cannot get on, neither can the engine."""
+
+PAUSE_SECONDS = 4.5
+"""Twice a trial's lease: another worker has found the run, and ended it, before the sleeper wakes."""
+BUSY_SECONDS = 3.0
+BELL_SECONDS = (0.1, 0.5)
 
 Fault = Callable[[random.Random], Awaitable[None]]
 
@@ -40,6 +48,7 @@ class Nemesis:
     exits: list[tuple[int, float]] = field(default_factory=list)
     """Status and seconds of each drained node."""
     _began: dict[str, float] = field(default_factory=dict)
+    _lasting: asyncio.Task[None] | None = None
 
     async def kills(self, each: int, flushes: int) -> None:
         """Kill nodes, workers and Valkey `each` times, and empty Redis `flushes` times; all of them side by side."""
@@ -50,6 +59,47 @@ class Nemesis:
         async with asyncio.TaskGroup() as group:
             for fault, times in shares:
                 group.create_task(self._again_and_again(fault, times, random.Random(self.chance.random())))
+
+    async def storm(self, each: int, flushes: int, pauses: int) -> None:
+        """The same, and workers fall asleep over their work. From now until `calm`, no doorbell rings for long."""
+        self._lasting = asyncio.create_task(self._cut_doorbells(random.Random(self.chance.random())))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.kills(each, flushes))
+            group.create_task(self._pauses(pauses, random.Random(self.chance.random())))
+
+    async def calm(self) -> None:
+        """End what goes on when the rest is over."""
+        if self._lasting is not None:
+            self._lasting.cancel()
+            await asyncio.wait({self._lasting})
+            self._lasting = None
+
+    async def _cut_doorbells(self, chance: random.Random) -> None:
+        async with Redis.from_url(self.stack.redis_url) as redis:
+            while True:
+                await time_passes(chance.uniform(*BELL_SECONDS))
+                with suppress(RedisError):  # it is away itself
+                    await redis.client_kill_filter(_type="pubsub")
+                    self.done.append("doorbells")
+
+    async def _pauses(self, times: int, chance: random.Random) -> None:
+        for _ in range(times):
+            await time_passes(chance.uniform(*REST_SECONDS))
+            with suppress(TimeoutError):
+                await until(self._is_judging, BUSY_SECONDS)
+            worker = chance.choice(self.stack.workers)
+            worker.signal(SIGSTOP)
+            await time_passes(PAUSE_SECONDS)
+            worker.signal(SIGCONT)
+            self.done.append("pause")
+
+    async def _is_judging(self) -> bool:
+        connection = await asyncpg.connect(self.stack.database_url)
+        try:
+            running: int = await connection.fetchval("SELECT count(*) FROM evaluation_runs WHERE state = 'running'")
+        finally:
+            await connection.close()
+        return running > 0
 
     async def drains(self, rounds: int) -> None:
         """SIGTERM to one node after the other, as a rolling update does; how each ended is noted."""

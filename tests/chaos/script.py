@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import zlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from engine.core.draft import checksum
@@ -23,6 +24,13 @@ SLOW_SECONDS = 0.15
 """Between the saves of somebody who writes until the end: within the budget of a socket."""
 MOVES = 0.04
 """How often somebody goes to another node without any need."""
+WORDS = (
+    "cache entry evicts oldest lock guards table writer reader thread bucket queue retry index shard vehicle floor "
+    "ticket lot gate sensor price hour level stores returns keeps fails counts waits expires later before after under "
+    "over when because every single small large busy"
+).split()
+WORDS_A_LINE = 9
+"""So that there is something to judge, and the model is asked."""
 OVER = frozenset({"phase", "deadline_passed"})
 
 
@@ -53,7 +61,8 @@ class Writer:
 
     async def save(self, fields: tuple[Field, ...]) -> Reply:
         """Write one more line somewhere: as the whole field, or as a splice at its end."""
-        field, line = self.chance.choice(fields), f"{self.client.name} line {self.rev + 1} – {self.chance.random()}\n"
+        words = " ".join(self.chance.sample(WORDS, WORDS_A_LINE))
+        field, line = self.chance.choice(fields), f"{self.client.name} {self.rev + 1} – {words}\n"
         text = self.fields[field] + line
         after = {**self.fields, field: text}
         change: dict[str, Any] = {"field": field, "text": text}
@@ -77,11 +86,18 @@ class Writer:
         await time_passes(self.chance.uniform(*THINK_SECONDS))
 
 
-async def play(client: Client, chance: random.Random, *, patient: bool) -> None:
-    """The whole interview, to the end of its evaluation. A patient one leaves both ends to the clock."""
+async def play(
+    client: Client, chance: random.Random, *, patient: bool, between: Callable[[Writer], Awaitable[None]] | None = None
+) -> None:
+    """The whole interview, to the end of its evaluation. A patient one leaves both ends to the clock.
+
+    `between`: what else befalls its writer while clarifying.
+    """
     writer = Writer(client, chance)
     await client.until(lambda: bool(client.snapshot))
     await _clarify(writer, chance)
+    if between is not None and writer.phase == "clarifying":
+        await between(writer)
     if patient:
         await client.until(lambda: writer.phase != "clarifying")
     else:

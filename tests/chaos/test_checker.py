@@ -8,13 +8,29 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.core.draft import checksum
+from engine.core.draft import Draft, checksum
 from protocol import events
 from protocol.codec import encode
 from protocol.messages import event_frame
 from protocol.words import FIELDS, Change, Field
 from tests.chaos.checker import CLAUSES, check
-from tests.chaos.history import Event, Feed, History, Interview, Op, Outage, Reply, Seen, hash_of
+from tests.chaos.history import (
+    Call,
+    Copy,
+    Event,
+    Feed,
+    History,
+    Interview,
+    Op,
+    Outage,
+    Pen,
+    Reply,
+    Rest,
+    Result,
+    Seen,
+    hash_of,
+    state_hash,
+)
 
 ID = "interview-1"
 BEGAN = 1_000_000
@@ -24,6 +40,7 @@ TEXT = "It keeps a bounded number of entries."
 DRAFT: dict[Field, str] = {**dict.fromkeys(FIELDS, ""), "functional_req": TEXT}
 SUM = checksum(DRAFT)
 SAVED = events.DraftSaved(rev=1, changes=(Change(field="functional_req", text=TEXT),), language="python", checksum=SUM)
+COPY = Copy(epoch=1, seq=6, state="a", commands={"w-000001": "b", "w-000002": "c"})
 COMPLETED = events.EvaluationCompleted(run=1, score=50, passed=False, judge="offline")
 
 
@@ -46,25 +63,36 @@ def good() -> History:
         event(5, ENDS + 80, events.SolutionSubmitted(by="clock", rev=1, checksum=SUM), "clock:design"),
         event(6, ENDS + 300, COMPLETED, "eval:1:end"),
     )  # fmt: skip
-    ask = Op(client="w", interview=ID, id="w-000001", t="clarify.ask", d={"text": "?"}, sent_at=0.0)
+    ask = Op(
+        client="w", interview=ID, id="w-000001", t="clarify.ask", sent_at=0.5, fences=[(1, 1)],
+        d={"text": "Is it thread safe? Is there a fee?"},
+    )  # fmt: skip
     save = Op(
-        client="w", interview=ID, id="w-000002", t="draft.save", sent_at=0.0, checksum=SUM,
+        client="w", interview=ID, id="w-000002", t="draft.save", sent_at=1.5, checksum=SUM, fences=[(1, 1), (1, 2)],
         d={"base": 0, "changes": [{"field": "functional_req", "text": TEXT}]},
     )  # fmt: skip
     ask.replies = [Reply(kind="ack", at=1.0, s=2)]
     save.replies = [Reply(kind="ack", at=2.0, s=3, rev=1), Reply(kind="ack", at=3.0, s=3, rev=1)]
-    start = Seen(kind="snapshot", epoch=1, s=0)
+    start = Seen(kind="snapshot", epoch=1, s=0, hash=state_hash("clarifying", 0, checksum(Draft().fields)))
     seen = [Seen(kind="event", epoch=1, s=e.seq, hash=hash_of(e.body)) for e in happened]
     interview = Interview(
         id=ID, phase="submitted", started_at=BEGAN, clarify_ms=CLARIFY, design_ms=DESIGN, recorded_seq=6,
-        events=happened, fields=dict(DRAFT), rev=1, submitted_by="clock", evaluations=1, runs=("done",),
-        live=(6, SUM),
+        events=happened, fields=dict(DRAFT), rev=1, submitted_by="clock", runs=("done",), ends=((1, "done"),),
+        evaluations=(Result(score=50, graded="g", asked=("Code",)),), handed_in="g", live=COPY, rebuilt=COPY,
     )  # fmt: skip
     feeds = [
         Feed(client="w", interview=ID, seen=[start, *seen]),
         Feed(client="o", interview=ID, seen=[start, *seen[:4]]),
     ]
-    return History(ops=[ask, save], feeds=feeds, interviews={ID: interview})
+    pens = [
+        Pen(client="w", interview=ID, epoch=1, n=1, at=0.1, s=0),
+        Pen(client="w", interview=ID, epoch=1, n=2, at=1.8, s=2),
+    ]
+    return History(
+        ops=[ask, save], feeds=feeds, interviews={ID: interview}, pens=pens,
+        calls=[Call(interview=ID, criterion="Code", whole=True), Call(interview=ID, criterion="Code", whole=False)],
+        rest=[Rest(of="node0", what="connections of clients", held=0)],
+    )  # fmt: skip
 
 
 def with_record(history: History, **changes: Any) -> None:
@@ -109,7 +137,7 @@ def acknowledged_then_refused(history: History) -> None:
 
 def recorded_twice(history: History) -> None:
     again = event(7, ENDS + 400, answered("Is it thread safe?"), "w-000001")
-    with_record(history, events=(*history.interviews[ID].events, again), recorded_seq=7, live=(7, SUM))
+    with_record(history, events=(*history.interviews[ID].events, again), recorded_seq=7)
 
 
 def from_nobody(history: History) -> None:
@@ -135,6 +163,96 @@ def an_event_twice(history: History) -> None:
 
 def a_snapshot_too_many(history: History) -> None:
     history.feeds[1].seen.append(Seen(kind="snapshot", epoch=1, s=5))
+
+
+def back_in_an_old_epoch(history: History) -> None:
+    history.feeds[1].seen.append(Seen(kind="snapshot", epoch=0, s=4))
+
+
+def kept_back(history: History) -> None:
+    history.feeds[1].stayed = True
+
+
+def sent_away(history: History) -> None:
+    history.feeds[0].sent_away = 4500
+
+
+def shown_what_is_not_so(history: History) -> None:
+    history.feeds[1].seen[0] = msgspec.structs.replace(history.feeds[1].seen[0], hash="design 0 0")
+
+
+def fenced_with_the_pen(history: History) -> None:
+    history.ops[1].replies = [Reply(kind="err", at=2.0, code="fenced")]
+    without_the_save(history)
+
+
+def written_without_the_pen(history: History) -> None:
+    history.ops[1].fences = [(1, 1)]
+
+
+def written_after_another_took_the_pen(history: History) -> None:
+    """Nobody says at which event it was taken."""
+    history.pens.append(Pen(client="g", interview=ID, epoch=1, n=3, at=1.4))
+
+
+def two_swapped(history: History) -> None:
+    """The ask was sent after the save had been answered, and comes before it."""
+    history.ops[0].sent_at, history.ops[0].replies = 4.0, [Reply(kind="ack", at=5.0, s=2)]
+
+
+def a_snapshot_of_the_past(history: History) -> None:
+    history.feeds[1].seen[0] = msgspec.structs.replace(history.feeds[1].seen[0], asked_at=9.0)
+
+
+def graded_otherwise(history: History) -> None:
+    with_record(history, handed_in="another")
+
+
+def told_another_score(history: History) -> None:
+    with_event(history, 6, ENDS + 300, msgspec.structs.replace(COMPLETED, score=51), "eval:1:end")
+
+
+def judged_without_being_asked(history: History) -> None:
+    del history.calls[0]
+
+
+def ended_twice(history: History) -> None:
+    with_record(history, ends=((1, "done"), (1, "done")))
+
+
+def saved_by_nobody(history: History) -> None:
+    history.ops[1].replies = []
+    history.ops[1].d = {"base": 0, "changes": [{"field": "functional_req", "text": "other"}]}
+
+
+def another_question(history: History) -> None:
+    history.ops[0].d = {"text": "Is it thread safe?"}
+
+
+def a_checksum_that_is_wrong(history: History) -> None:
+    history.ops[1].checksum = None
+    with_event(history, 3, BEGAN + 500, otherwise(SAVED, checksum=1), "w-000002")
+
+
+def live_has_forgotten_a_command(history: History) -> None:
+    with_record(history, live=msgspec.structs.replace(COPY, commands={"w-000001": "b"}))
+
+
+def live_of_another_state(history: History) -> None:
+    with_record(history, live=msgspec.structs.replace(COPY, state="z"))
+
+
+def live_of_an_epoch_to_come(history: History) -> None:
+    with_record(history, live=msgspec.structs.replace(COPY, epoch=2))
+
+
+def a_connection_left(history: History) -> None:
+    history.rest = [Rest(of="node0", what="connections of clients", held=1)]
+
+
+def asked_too_late(history: History) -> None:
+    body = answered("Is it thread safe?")
+    with_event(history, 1, BEGAN + CLARIFY, body, "w-000001")
 
 
 def another_epoch_unannounced(history: History) -> None:
@@ -170,19 +288,19 @@ def submitted_twice(history: History) -> None:
 
 
 def never_submitted(history: History) -> None:
-    with_record(history, events=history.interviews[ID].events[:4], recorded_seq=4, phase="design", live=(4, SUM))
+    with_record(history, events=history.interviews[ID].events[:4], recorded_seq=4, phase="design")
 
 
 def evaluated_twice(history: History) -> None:
-    with_record(history, evaluations=2)
+    with_record(history, evaluations=history.interviews[ID].evaluations * 2)
 
 
 def evaluated_in_silence(history: History) -> None:
-    with_record(history, events=history.interviews[ID].events[:5], recorded_seq=5, live=(5, SUM))
+    with_record(history, events=history.interviews[ID].events[:5], recorded_seq=5)
 
 
 def failed_and_left(history: History) -> None:
-    with_record(history, evaluations=0, runs=("failed",))
+    with_record(history, evaluations=(), runs=("failed",), ends=((1, "failed"),))
 
 
 def a_gap_in_the_record(history: History) -> None:
@@ -194,7 +312,7 @@ def parked(history: History) -> None:
 
 
 def live_behind(history: History) -> None:
-    with_record(history, live=(5, SUM))
+    with_record(history, live=msgspec.structs.replace(COPY, seq=5))
 
 
 def clock_early(history: History) -> None:
@@ -219,18 +337,28 @@ def more_time_than_there_is(history: History) -> None:
 
 
 BROKEN: list[tuple[str, Callable[[History], None]]] = [
-    ("lost", without_the_save), ("lost", saved_elsewhere), ("lost", saved_otherwise),
+    ("lost", without_the_save), ("lost", saved_elsewhere), ("unasked", saved_otherwise), ("unasked", saved_by_nobody),
+    ("unasked", another_question),
     ("twice", two_outcomes), ("twice", acknowledged_then_refused), ("twice", recorded_twice),
     ("unasked", from_nobody), ("unasked", refused_and_done),
-    ("refusals", told_of_a_conflict),
+    ("refusals", told_of_a_conflict), ("refusals", fenced_with_the_pen),
+    ("silence", kept_back), ("silence", sent_away),
+    ("fence", written_without_the_pen), ("fence", written_after_another_took_the_pen),
+    ("linear", two_swapped), ("linear", a_snapshot_of_the_past),
+    ("judged", judged_without_being_asked), ("ends", ended_twice),
+    ("graded", graded_otherwise), ("graded", told_another_score),
+    ("rebuilt", live_behind), ("rebuilt", live_has_forgotten_a_command), ("rebuilt", live_of_another_state),
+    ("rebuilt", live_of_an_epoch_to_come),
+    ("leaks", a_connection_left),
     ("order", an_event_missed), ("order", an_event_twice), ("order", a_snapshot_too_many),
-    ("order", another_epoch_unannounced),
-    ("agreement", not_the_same_to_both), ("agreement", not_as_recorded),
-    ("whole", a_gap_in_the_record), ("whole", parked), ("whole", live_behind),
+    ("order", another_epoch_unannounced), ("order", back_in_an_old_epoch),
+    ("agreement", not_the_same_to_both), ("agreement", not_as_recorded), ("agreement", shown_what_is_not_so),
+    ("whole", a_gap_in_the_record), ("whole", parked),
     ("draft", another_draft_stored), ("draft", an_older_revision_stored), ("draft", another_draft_handed_in),
+    ("draft", a_checksum_that_is_wrong),
     ("ends", submitted_twice), ("ends", never_submitted), ("ends", evaluated_twice), ("ends", evaluated_in_silence),
     ("ends", failed_and_left),
-    ("deadlines", clock_early), ("deadlines", clock_late), ("deadlines", saved_too_late),
+    ("deadlines", clock_early), ("deadlines", clock_late), ("deadlines", saved_too_late), ("deadlines", asked_too_late),
     ("deadlines", more_time_than_there_is),
 ]  # fmt: skip
 
@@ -268,6 +396,6 @@ def test_an_unanswered_command_may_or_may_not_have_happened() -> None:
 def test_a_snapshot_bridges_two_epochs() -> None:
     history = good()
     seen = history.feeds[0].seen
-    seen.insert(4, Seen(kind="snapshot", epoch=2, s=3))
+    seen.insert(4, Seen(kind="snapshot", epoch=2, s=3, hash=state_hash("clarifying", 1, SUM)))
     seen[5:] = [msgspec.structs.replace(x, epoch=2) for x in seen[5:]]
     assert check(history) == []

@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 
 from engine.embedded import Embedded
-from tests.chaos.checker import late_ms
+from tests.chaos.clauses_clock import late_ms
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.trial import Trial
 from tests.stack import running_stack

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import statistics
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,14 +26,18 @@ from engine.record.accounts import Address
 from engine.record.engine import make_engine, migrate
 from engine.settings import load_settings
 from engine.wiring import make_redis
-from tests.chaos.checker import Violation, check, late_ms, lateness
-from tests.chaos.client import Client
-from tests.chaos.history import History
+from tests.chaos.checker import Violation, check
+from tests.chaos.clauses_clock import late_ms, lateness
+from tests.chaos.client import Client, Ended
+from tests.chaos.ghost import haunt
+from tests.chaos.history import Call, History, Rest
 from tests.chaos.nemesis import Nemesis
-from tests.chaos.record import read_record, settled
+from tests.chaos.record import audit, read_record, settled
+from tests.chaos.rest import at_rest
 from tests.chaos.script import play
+from tests.fake_model.server import FakeModel, Step
 from tests.loopback import http_client
-from tests.stack import SECRET, Stack
+from tests.stack import PROGRAM, SECRET, Stack
 from tests.until import time_passes, until
 
 PATIENT = ("url-shortener", 2, 3)
@@ -40,8 +45,21 @@ PATIENT = ("url-shortener", 2, 3)
 QUICK = ("lru-cache-ttl", "parking-garage")
 OBSERVED = 0.5
 """The share of interviews that somebody watches from another connection."""
+HAUNTED = 0.3
+"""The share in which a second tab takes the pen for a moment."""
+PATIENCE_SECONDS = 40.0
+"""Whoever still waits so long after the last fault waits in vain."""
+TOLD_SECONDS = 8.0
+"""Some heartbeats: for an observer to be told what the writer was told."""
+HEARTBEAT_SECONDS = 2
+TOKEN_SECONDS = 0.04
+"""Of the model, for each piece of an answer: so that an evaluation takes long enough to be interrupted."""
+MODEL_CALLS = 10**6
 SETTLE_SECONDS = 40.0
+SETTLE_SECONDS_IF_STUCK = 3.0
+REST_SECONDS = 5.0
 LEASE_SECONDS = 2
+SIGNED = re.compile(r"\bp\d+i\d+w\b")
 CANCEL_SECONDS = 1.0
 
 
@@ -55,13 +73,45 @@ class Report:
     history: History = field(default_factory=History)
     resumes: list[tuple[float, float]] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    """Who waited in vain, and what they last saw."""
 
     @property
     def acknowledged(self) -> int:
         return sum(op.promised is not None for op in self.history.ops)
 
+    def _recoveries(self) -> list[str]:
+        """How long each kind of service was away, from its kill to when it served again."""
+        away: dict[str, list[float]] = defaultdict(list)
+        for outage in self.history.outages:
+            away[outage.of.rstrip("0123456789")].append(outage.ended - outage.began)
+        return [
+            f"back again    {of}: p50 {statistics.median(seconds):.2f} s, max {max(seconds):.2f} s, n {len(seconds)}"
+            for of, seconds in sorted(away.items())
+        ]
+
     def count(self, clause: str) -> int:
         return sum(violation.clause == clause for violation in self.violations)
+
+    @classmethod
+    def sum(cls, reports: Sequence[Report]) -> Report:
+        """Of several trials; the seed is the first one's."""
+        whole = cls(reports[0].seed)
+        for report in reports:
+            whole.seconds += report.seconds
+            whole.faults += report.faults
+            whole.resumes += report.resumes
+            whole.violations += report.violations
+            whole.waiting += report.waiting
+            history = whole.history
+            history.ops += report.history.ops
+            history.feeds += report.history.feeds
+            history.outages += report.history.outages
+            history.interviews |= report.history.interviews
+        return whole
+
+    def by_clause(self) -> Counter[str]:
+        return Counter(violation.clause for violation in self.violations)
 
     def lines(self) -> list[str]:
         """The figures, one a line."""
@@ -71,8 +121,10 @@ class Report:
         p99 = resumes[min(len(resumes) - 1, round(len(resumes) * 0.99))]
         faults = ", ".join(f"{n} {name}" for name, n in sorted(self.faults.items()))
         events = sum(len(feed.seen) for feed in self.history.feeds)
+        kills = sum(n for name, n in self.faults.items() if name.startswith(("node", "worker", "valkey")))
         return [
             f"seed          {self.seed}",
+            f"kills         {kills}",
             f"faults        {sum(self.faults.values())} in {self.seconds:.0f} s: {faults}",
             f"interviews    {len(self.history.interviews)}, watched by {len(self.history.feeds)} clients",
             f"commands      {sent} sent, {self.acknowledged} acknowledged as recorded",
@@ -82,16 +134,18 @@ class Report:
             f"deadlines     {len(late)} by the clock, late p50 {statistics.median(late):.0f} ms, max {late[-1]:.0f} ms",
             f"resume        p50 {statistics.median(resumes):.0f} ms, p99 {p99:.0f} ms, n {len(resumes)} "
             "(from when Redis and a node were there)",
+            *self._recoveries(),
             f"violations    {len(self.violations)}",
             *(f"  {violation.clause}: {violation.what}" for violation in self.violations[:20]),
+            *(f"  waiting: {who}" for who in self.waiting[:6]),
         ]
 
 
 class Trial:
     """People at a stack."""
 
-    def __init__(self, stack: Stack, seed: int) -> None:
-        self.stack, self.report = stack, Report(seed)
+    def __init__(self, stack: Stack, seed: int, model: FakeModel | None = None) -> None:
+        self.stack, self.report, self._model = stack, Report(seed), model
         self.chance = random.Random(seed)
         self._settings = load_settings(stack.environ)
         self._engine, self._redis = make_engine(self._settings), make_redis(self._settings)
@@ -99,33 +153,78 @@ class Trial:
         self._playing: set[Client] = set()
 
     async def run(
-        self, faults: Callable[[Nemesis], Awaitable[None]], *, people: int, seconds_max: float | None = None
+        self,
+        faults: Callable[[Nemesis], Awaitable[None]],
+        *,
+        people: int,
+        seconds_max: float | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> Report:
-        """Play while there are faults, let everything settle, and check. AssertionError if it does not end."""
+        """Play while there are faults, let everything settle, and check. AssertionError if the faults do not end."""
         await shorten(self.stack.database_url)
+        await audit(self.stack.database_url)
         began, history = time.monotonic(), self.report.history
         nemesis = Nemesis(self.stack, history, random.Random(self.chance.random()))
         watch = asyncio.create_task(nemesis.watch_this_machine())
         breaking = asyncio.ensure_future(faults(nemesis))
         try:
             async with asyncio.timeout(seconds_max), asyncio.TaskGroup() as crowd:
-                for i in range(people):
+                persons = [
                     crowd.create_task(self._person(i, random.Random(self.chance.random()), breaking))
+                    for i in range(people)
+                ]
                 await breaking
-            await until(lambda: settled(self.stack.database_url), SETTLE_SECONDS)
+                stuck = await self._see_them_out(persons, patience_seconds)
+            await nemesis.calm()
+            with suppress(TimeoutError):  # what has not ended then is a violation
+                seconds = SETTLE_SECONDS_IF_STUCK if stuck else SETTLE_SECONDS
+                await until(lambda: settled(self.stack.database_url), seconds)
+            history.rest = await self._rest()
+            history.interviews = await read_record(self._engine, self.stack.database_url, self.stack.redis_url)
         except TimeoutError:
-            waiting = "\n".join(map(str, self._playing)) or "nobody"
-            waiting = f"broken so far: {nemesis.done}; waiting:\n{waiting}\n{self.stack.logs()}"
-            raise AssertionError(f"the trial did not end; {waiting}") from None
+            raise AssertionError(f"the faults did not end: {nemesis.done}\n{self.stack.logs()}") from None
         finally:
             watch.cancel()
             breaking.cancel()
+            await nemesis.calm()
             await self._engine.dispose()
             await self._redis.aclose()
-        history.interviews = await read_record(self.stack.database_url, self.stack.redis_url)
+        history.calls = self._calls()
         self.report.faults, self.report.seconds = Counter(nemesis.done), time.monotonic() - began
         self.report.violations = check(history)
         return self.report
+
+    async def _see_them_out(self, persons: list[asyncio.Task[None]], seconds: float) -> bool:
+        """Wait for the last interviews to end; True when some do not."""
+        _, waiting = await asyncio.wait(persons, timeout=seconds)
+        for client in self._playing:
+            client.feed.stayed, client.feed.unanswered = True, client.unanswered
+            self.report.waiting.append(str(client))
+        assert self._playing or not waiting, f"nobody can start an interview\n{self.stack.logs()}"
+        for task in waiting:
+            task.cancel()
+        return bool(waiting)
+
+    async def _rest(self) -> list[Rest]:
+        """As soon as it is quiet, or as it is when it does not get quiet."""
+        await self._engine.dispose()
+
+        async def quiet() -> bool:
+            return all(rest.held <= rest.most for rest in await at_rest(self.stack))
+
+        with suppress(TimeoutError):
+            await until(quiet, REST_SECONDS)
+        return await at_rest(self.stack)
+
+    def _calls(self) -> list[Call]:
+        """What the model was asked; each candidate signs what he writes."""
+        interviews = {feed.client: feed.interview for feed in self.report.history.feeds}
+        calls = []
+        for call in self._model.calls if self._model else ():
+            signed = SIGNED.search(call.body["messages"][-1]["content"])
+            interview = interviews.get(signed.group(), "") if signed else ""
+            calls.append(Call(interview=interview, criterion=call.criterion, whole=call.outcome == "answered"))
+        return calls
 
     async def _person(self, number: int, chance: random.Random, breaking: asyncio.Future[None]) -> None:
         """One interview after the other, as long as things break; and the last one to its end."""
@@ -148,16 +247,19 @@ class Trial:
         ]
         self._playing.update(clients)
         staying = [asyncio.create_task(client.run()) for client in clients]
-        playing = asyncio.create_task(play(clients[0], chance, patient=patient))
+        between = haunt if chance.random() < HAUNTED else None
+        playing = asyncio.create_task(play(clients[0], chance, patient=patient, between=between))
         try:
             done, _ = await asyncio.wait({playing, *staying}, return_when=asyncio.FIRST_COMPLETED)
+            await _all_told(clients)
         finally:
             await _end({playing, *staying})
         for client in clients:
             self._playing.discard(client)
             self.report.resumes += client.resumes
         for task in done:
-            task.result()
+            with suppress(Ended):  # its feed says so
+                task.result()
 
     async def _sign_in(self, name: str) -> str:
         """An access token, past the mail."""
@@ -192,6 +294,15 @@ async def _end(tasks: set[asyncio.Task[None]]) -> None:
         _, tasks = await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
 
 
+async def _all_told(clients: list[Client]) -> None:
+    """The writer has its result: whoever watches is told as much, soon."""
+    try:
+        await until(lambda: all(client.place >= clients[0].place for client in clients), TOLD_SECONDS)
+    except TimeoutError:
+        for client in clients:
+            client.feed.stayed = client.place < clients[0].place
+
+
 async def shorten(database_url: str) -> None:
     """Give the question that is left to the clock limits that a trial can wait for."""
     connection = await asyncpg.connect(database_url)
@@ -200,15 +311,22 @@ async def shorten(database_url: str) -> None:
 
 
 @asynccontextmanager
-async def durable_stack(folder: Path) -> AsyncIterator[Stack]:
-    """Two nodes and two workers on servers that sync to disk."""
+async def durable_stack(
+    folder: Path, model: FakeModel | None = None, program: tuple[str, ...] = PROGRAM
+) -> AsyncIterator[Stack]:
+    """Two nodes and two workers on servers that sync to disk, judging by this model if there is one."""
+    environ = {"ENGINE_LEASE_SECONDS": str(LEASE_SECONDS), "ENGINE_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS)}
+    if model is not None:
+        model.script(Step(token_seconds=TOKEN_SECONDS, times=MODEL_CALLS))
+        environ |= {"ENGINE_JUDGE": "openai", "OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "of no worth",
+                    "ENGINE_JUDGE_REPEATS": "never"}  # fmt: skip
     with Embedded(folder / "servers", durable=True) as servers:
         urls = servers.ensure()
         engine = make_engine(load_settings({}, database_url=urls.database, redis_url=urls.redis))
         await migrate(engine)
         await engine.dispose()
         stack = await Stack.up(
-            servers, urls.database, urls.redis, folder, workers=2, ENGINE_LEASE_SECONDS=str(LEASE_SECONDS)
+            servers, urls.database, urls.redis, folder, nodes=2, workers=2, program=program, **environ
         )
         try:
             yield stack

@@ -1,0 +1,72 @@
+"""C8: the clock's hands, and when they were tied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.core.interview import GRACE_MS
+from protocol import events
+from protocol.codec import decode_event
+from tests.chaos.history import History
+
+LATE_MS_MAX = 1_000
+
+
+def on_time(history: History) -> Iterator[str]:
+    """C8: the clock acts never early, at most 1 s late where it could act, and gives nobody more time than there is."""
+    for interview in history.interviews.values():
+        deadline = interview.started_at + interview.clarify_ms
+        grace = 0
+        for event in interview.events:
+            frame = decode_event(event.body)
+            due, body = deadline + grace, frame.d
+            by_clock = getattr(body, "by", "") == "clock"
+            if by_clock and frame.ts < due:
+                yield f"the clock ended a phase of {interview.id} {due - frame.ts} ms early"
+            if by_clock and late_ms(history, due, frame.ts) > LATE_MS_MAX:
+                yield f"the clock ended a phase of {interview.id} {frame.ts - due} ms late"
+            written = isinstance(body, events.DraftSaved | events.SolutionSubmitted) and not by_clock
+            if written and (frame.ts >= due, body.late) != (False, frame.ts >= deadline):
+                yield f"event {event.seq} of {interview.id} came {frame.ts - deadline} ms after the deadline"
+            if isinstance(body, events.ClarificationAnswered) and frame.ts >= deadline:
+                yield f"event {event.seq} of {interview.id} came {frame.ts - deadline} ms after the deadline"
+            if isinstance(body, events.PhaseChanged):
+                begins = deadline if by_clock else frame.ts
+                if body.deadline_at != begins + interview.design_ms:
+                    yield f"{interview.id} was given {body.deadline_at - begins} ms to design"
+                deadline, grace = body.deadline_at, GRACE_MS
+
+
+def lateness(history: History) -> list[float]:
+    """How late the clock was each time it acted, in milliseconds."""
+    found = []
+    for interview in history.interviews.values():
+        deadline, grace = interview.started_at + interview.clarify_ms, 0
+        for event in interview.events:
+            frame = decode_event(event.body)
+            if getattr(frame.d, "by", "") == "clock":
+                found.append(late_ms(history, deadline + grace, frame.ts))
+            if isinstance(frame.d, events.PhaseChanged):
+                deadline, grace = frame.d.deadline_at, GRACE_MS
+    return found
+
+
+def late_ms(history: History, due: float, acted: float) -> float:
+    """How late something was (all in ms), not counting until Redis and a node were there (again)."""
+    since = due
+    for began, ended in sorted(_nobody_could(history)):
+        if began <= since + LATE_MS_MAX and since < ended:
+            since = min(ended, acted)
+    return acted - since
+
+
+def _nobody_could(history: History) -> Iterator[tuple[float, float]]:
+    """When the clock had no hands, in milliseconds: Redis, or every node, or this machine was away."""
+    down = [outage for outage in history.outages if outage.of in history.nodes]
+    for outage in history.outages:
+        if outage.of not in history.nodes and not outage.of.startswith("worker"):
+            yield outage.began * 1000, outage.ended * 1000
+        elif outage.of in history.nodes:
+            for other in down:
+                if other.of != outage.of and other.began < outage.ended and outage.began < other.ended:
+                    yield max(outage.began, other.began) * 1000, min(outage.ended, other.ended) * 1000
