@@ -97,10 +97,34 @@ def test_two_questions_in_one_message_are_two_entries_in_order() -> None:
     found = match(garage, "How many floors are there? And is cash accepted?")
     assert [(one.text, one.intent) for one in found] == [
         ("How many floors are there?", "floors_and_gates"),
-        ("And is cash accepted?", "payment_methods"),
+        ("is cash accepted?", "payment_methods"),
     ]
     found = match(garage, "how many floors are there and what is the capacity")
     assert [one.intent for one in found] == ["floors_and_gates", "capacity"]
+
+
+def test_questions_in_a_list_are_entries_in_order_each_in_its_own_words() -> None:
+    garage = compiled("parking-garage")
+    listed = match(garage, "floors?\ncapacity?\npricing?\npayment?\nfull?\nconcurrency?")
+    assert [one.intent for one in listed] == [
+        "floors_and_gates", "capacity", "pricing", "payment_methods", "lot_full", "concurrency",
+    ]  # fmt: skip
+    assert [one.text for one in listed][:2] == ["floors?", "capacity?"]
+    found = match(garage, "How many floors are there, and by the way is it thread safe?")
+    assert [(one.zone, one.intent) for one in found] == [("answer", "floors_and_gates"), ("answer", "concurrency")]
+    shared = match(garage, "floors & pricing")
+    assert [(one.intent, one.text) for one in shared] == [("floors_and_gates", "floors"), ("pricing", "pricing")]
+
+
+@pytest.mark.parametrize(
+    "text", ["How many floors are there?", "Let's not talk about floors.", "is a pass on each floor"]
+)
+def test_blanks_and_marks_at_the_ends_change_nothing(text: str) -> None:
+    garage = compiled("parking-garage")
+    ((zone, intent, score),) = [(one.zone, one.intent, one.score) for one in match(garage, text)]
+    for spaced in (f" {text}", f"{text} ", f"\n{text}\n\n", f"  {text}\u00a0"):
+        assert [(one.zone, one.intent, one.score) for one in match(garage, spaced)] == [(zone, intent, score)]
+        assert match(garage, spaced)[0].text == spaced
 
 
 def test_a_greeting_beside_a_question_is_no_question() -> None:
@@ -134,6 +158,9 @@ def test_a_pronoun_is_read_with_the_question_before_and_asked_back() -> None:
     assert [(one.zone, one.intent) for one in found] == [("confirm", "payment_methods")]
     assert match(garage, "How many floors does it have?", before)[0].intent == "floors_and_gates"
     assert [one.zone for one in match(garage, "Which database should I use for it?", before)] == ["fallback"]
+    long = "so the attendants told me, " * 60
+    assert [one.intent for one in match(garage, "And where do they do that?", long + before)] == ["payment_methods"]
+    assert [one.zone for one in match(garage, "And that one?", "Which database should I use?")] == ["fallback"]
 
 
 def test_a_message_without_a_telling_word_is_never_answered_at_once() -> None:
@@ -153,7 +180,7 @@ def test_a_message_without_a_telling_word_is_never_answered_at_once() -> None:
 def test_a_sentence_has_a_second_rule_only_where_it_is_likely_and_there_are_two_clauses(
     clauses: tuple[str, ...], chances: tuple[float, float], named: list[str]
 ) -> None:
-    reading = Reading("one and two", (), clauses, "")
+    reading = Reading("one and two", "one and two", (), clauses, "")
     odds = np.array([chances] * len(reading.texts))
     found = decide(("a", "b"), odds, reading, np.array([0.0, 1.0, 0.0, 0.0, 0.0, 0.0]))
     assert [one.intent for one in found] == named
@@ -266,6 +293,10 @@ JUNK = [
     " ",
     "?",
     "?!.;\n" * 400,
+    " " * 2_000,
+    "x" + "\u00a0" * 990 + "y",
+    "\u2028" * 2_000,
+    " ,\r" * 500,
     "x" * 2_000,
     "how " * 500,
     "a b c d e f g h " * 120,

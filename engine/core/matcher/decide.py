@@ -9,9 +9,9 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from engine.core.matcher.fitted import Floats64
-from engine.core.matcher.segments import asks, clauses, content, leans, sentences
-from engine.core.matcher.words import TEXT_CHARS_MAX
+from engine.core.matcher.fitted import READINGS, Floats64
+from engine.core.matcher.segments import asks, clauses, content, leans, sentences, spaced
+from engine.core.matcher.words import TEXT_CHARS_MAX, words_of
 
 Zone = Literal["answer", "confirm", "fallback"]
 
@@ -22,15 +22,18 @@ JOINED_SCORE_MIN: Final = 0.5
 none are then asked back for nothing; of those that do, twice as many find their rule."""
 SECOND_SCORE_MIN: Final = 0.5
 """Of a second rule in the same sentence: one question is likelier than two."""
+SCORE_DIGITS: Final = 4
+"""Rounded before it is compared: what the record shows is what decided."""
 ODDS_MIN: Final = 0.05
-"""Chances nearer to 0 or 1 say no more: a second question has next to none in the message as a whole."""
+ODDS_MAX: Final = 0.995
+"""Chances beyond say no more. A second question has next to none in the message as a whole, and is yet asked."""
 
 
 class Matched(msgspec.Struct, frozen=True, kw_only=True):
     """What one question of a message is about.
 
-    `score`: the chance that it asks for `intent`, 0 to 1; `margin`: its lead over the next topic. `intent` is None in
-    the zone `fallback` only; score and margin are then those of the best rule.
+    `score`: the chance that the message asks for `intent`, 0 to 1; `margin`: its lead over the next topic in `text`.
+    `intent` is None in the zone `fallback` only; score and margin are then those of the best rule.
     """
 
     text: str
@@ -41,9 +44,11 @@ class Matched(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reading(NamedTuple):
-    """A message as it is read: whole, its sentences and its clauses where it has more than one, and, where it
-    leans on the question before, that and the message together."""
+    """A message (`said`) as it is read: what is scored of it (`text`), its sentences and its clauses where it has more
+    than one, and, where it leans on the question before, that and the message together.
+    """
 
+    said: str
     text: str
     sentences: tuple[str, ...]
     clauses: tuple[str, ...]
@@ -52,19 +57,26 @@ class Reading(NamedTuple):
     @property
     def texts(self) -> list[str]:
         """What is to be encoded, in the order of the rows that `decide` wants."""
-        return [self.text[:TEXT_CHARS_MAX], *self.sentences, *self.clauses, *([self.joined] if self.joined else ())]
+        return [self.text, *self.sentences, *self.clauses, *([self.joined] if self.joined else ())]
 
 
 def read(text: str, previous: str = "") -> Reading:
     """Cut a message."""
-    scored = text[:TEXT_CHARS_MAX]
+    scored = spaced(text[:TEXT_CHARS_MAX])
     parts, finer = sentences(scored), clauses(scored)
+    room = TEXT_CHARS_MAX - len(scored) - 1
     return Reading(
         text,
-        parts if parts != (scored,) else (),
-        finer if finer not in ((scored,), parts) else (),
-        f"{previous} {scored}" if previous and leans(scored) else "",
+        scored,
+        () if _says_no_less(parts, scored) else parts,
+        () if finer == parts or _says_no_less(finer, scored) else finer,
+        f"{previous[-room:]} {scored}" if previous and room > 0 and leans(scored) else "",
     )
+
+
+def _says_no_less(parts: tuple[str, ...], text: str) -> bool:
+    """Whether there is one part, and it is all of the text but marks."""
+    return len(parts) == 1 and words_of(parts[0]) == words_of(text)
 
 
 def chances(rows: Floats64, weights: Floats64) -> Floats64:
@@ -83,8 +95,8 @@ def readings(odds: Floats64, reading: Reading) -> Floats64:
     end = 1 + len(reading.sentences)
     finer = odds[end : end + len(reading.clauses)]
     known = np.clip([odds[0], _best(odds[1:end], odds[0]), _best(finer, _best(odds[1:end], odds[0]))],
-                    ODDS_MIN, 1 - ODDS_MIN)  # fmt: skip
-    rows = np.ones((odds.shape[1], 6))
+                    ODDS_MIN, ODDS_MAX)  # fmt: skip
+    rows = np.ones((odds.shape[1], len(READINGS)))
     rows[:, 1:4] = np.log(known / (1 - known)).T
     rows[:, 4:] = bool(reading.sentences), bool(reading.clauses)
     return rows
@@ -106,29 +118,27 @@ def named(odds: Floats64, reading: Reading, scores: Floats64, score_min: float) 
     """The rules that a message asks for, the likeliest first: at most one a clause."""
     most = max(1, len(reading.sentences), len(reading.clauses))
     order = [int(rule) for rule in np.argsort(-scores, kind="stable")[:most] if scores[rule] >= score_min]
-    end = 1 + len(reading.sentences)
+    carrying = odds[1 : 1 + len(reading.sentences)]
     return [
-        Named(rule, float(scores[rule]), 1 + int(odds[1:end, rule].argmax()) if reading.sentences else 0)
-        for rule in order
+        Named(rule, float(scores[rule]), 1 + int(carrying[:, rule].argmax()) if len(carrying) else 0) for rule in order
     ]
 
 
 def decide(intents: tuple[str, ...], odds: Floats64, reading: Reading, weights: Floats64) -> tuple[Matched, ...]:
     """The decision on a message. `odds`: texts by topics, the rules (`intents`) first."""
     if not intents:
-        return (Matched(text=reading.text, zone="fallback"),)
+        return (Matched(text=reading.said, zone="fallback"),)
     own = odds[: len(odds) - bool(reading.joined), : len(intents)]
-    scores = asked(own, reading, weights)
+    scores = np.round(asked(own, reading, weights), SCORE_DIGITS)
     found = [*_apart(named(own, reading, scores, CONFIRM_SCORE_MIN))]
-    texts = reading.texts
-    texts[0] = reading.text
-    entries = [(one.sentence, _matched(intents, odds[one.sentence], one, texts[one.sentence])) for one in found]
-    if not entries:
-        return (_by_what_was_said(intents, odds, reading) or _unknown(intents, odds[0], scores, reading.text),)
-    carrying = {sentence for sentence, _ in entries}
-    for at, sentence in enumerate(reading.sentences, 1):
-        if at not in carrying and asks(sentence) and own[at].max() < CONFIRM_SCORE_MIN:
-            entries.append((at, _unknown(intents, odds[at], own[at], sentence)))
+    if not found or (reading.joined and not content(reading.text)):
+        return (_by_what_was_said(intents, odds, reading) or _unknown(odds[0], scores, reading.said),)
+    entries = [_placed(intents, odds, reading, one, found) for one in found]
+    entries += [
+        (reading.text.find(sentence), _unknown(odds[at], own[at], sentence))
+        for at, sentence in enumerate(reading.sentences, 1)
+        if asks(sentence) and _is_new(own[at], at, found)
+    ]
     return tuple(entry for _, entry in sorted(entries, key=lambda entry: entry[0]))
 
 
@@ -141,13 +151,30 @@ def _apart(found: list[Named]) -> Iterator[Named]:
         taken.add(one.sentence)
 
 
-def _matched(intents: tuple[str, ...], odds: Floats64, one: Named, text: str) -> Matched:
+def _placed(
+    intents: tuple[str, ...], odds: Floats64, reading: Reading, one: Named, found: list[Named]
+) -> tuple[int, Matched]:
+    """Where in the message it stands, and its entry: in the words of its sentence; of its clause, if two share one."""
+    row, end = one.sentence, 1 + len(reading.sentences)
+    if reading.clauses and sum(other.sentence == one.sentence for other in found) > 1:
+        row = end + int(odds[end : end + len(reading.clauses), one.rule].argmax())
+    text = reading.texts[row]
     # "Is it the same for both?" may be likely, but not sure: no word of it says what it is about.
     zone: Zone = "answer" if one.score >= ANSWER_SCORE_MIN and content(text) else "confirm"
-    return _entry(text, zone, intents[one.rule], one.score, _margin(odds, one.rule, one.score))
+    entry = _entry(
+        text if row else reading.said, zone, intents[one.rule], one.score, _margin(odds[row], one.rule, one.score)
+    )
+    return reading.text.find(text), entry
 
 
-def _unknown(intents: tuple[str, ...], odds: Floats64, scores: Floats64, text: str) -> Matched:
+def _is_new(odds: Floats64, sentence: int, found: list[Named]) -> bool:
+    """Whether a sentence asks for something that nothing in the message answers."""
+    best = int(odds.argmax())
+    again = odds[best] >= CONFIRM_SCORE_MIN and any(one.rule == best for one in found)
+    return not again and all(one.sentence != sentence for one in found)
+
+
+def _unknown(odds: Floats64, scores: Floats64, text: str) -> Matched:
     best = int(scores.argmax())
     return _entry(text, "fallback", None, float(scores[best]), _margin(odds, best, float(scores[best])))
 
@@ -157,9 +184,10 @@ def _by_what_was_said(intents: tuple[str, ...], odds: Floats64, reading: Reading
     so it is asked back."""
     best = int(odds[-1, : len(intents)].argmax())
     score = float(odds[-1, best])
-    if not reading.joined or score < JOINED_SCORE_MIN or odds[0].max() >= JOINED_SCORE_MIN:
+    alone = content(reading.text) and odds[0].max() >= JOINED_SCORE_MIN
+    if not reading.joined or score < JOINED_SCORE_MIN or alone:
         return None
-    return _entry(reading.text, "confirm", intents[best], score, _margin(odds[-1], best, score))
+    return _entry(reading.said, "confirm", intents[best], score, _margin(odds[-1], best, score))
 
 
 def _margin(odds: Floats64, best: int, score: float) -> float:
@@ -168,4 +196,6 @@ def _margin(odds: Floats64, best: int, score: float) -> float:
 
 
 def _entry(text: str, zone: Zone, intent: str | None, score: float, margin: float) -> Matched:
-    return Matched(text=text, zone=zone, intent=intent, score=round(score, 4), margin=round(margin, 4))
+    return Matched(
+        text=text, zone=zone, intent=intent, score=round(score, SCORE_DIGITS), margin=round(margin, SCORE_DIGITS)
+    )

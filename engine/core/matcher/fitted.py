@@ -28,7 +28,7 @@ READINGS: Final = ("bias", "whole", "sentences", "clauses", "has_sentences", "ha
 """What is known of a rule in a message, in the order of its weights: the log odds in the message as a whole, the best
 in a sentence and the best in a clause of it."""
 TOKENS_KEPT: Final = 8_192
-"""Vectors of words, 1 KB each: as many as people use."""
+"""Vectors of words, half a KB each: as many as people use."""
 
 Floats64 = NDArray[np.float64]
 Encode = Callable[[Sequence[str]], Floats]
@@ -58,26 +58,19 @@ class Reader:
     """The table, turned by a map. It keeps the vectors of words it has met."""
 
     def __init__(self, table: Table, map: Floats) -> None:
-        self._map: Floats = np.ascontiguousarray(map.T)
-        self._token = lru_cache(TOKENS_KEPT)(table.word)
-        self._word = lru_cache(TOKENS_KEPT)(self._turned)
+        turned: Floats = np.ascontiguousarray(map.T)
+        # Word by word, and the sum not a matrix product: a text is the same whatever stands beside it.
+        self._token = lru_cache(TOKENS_KEPT)(lambda token: table.word(token) @ turned)
+        self._nothing = np.zeros(table.dims, np.float32)
 
     def sentences(self, texts: Sequence[str]) -> Floats:
         """One row a text."""
-        place: dict[str, int] = {}
-        found = [(row, place.setdefault(token, len(place))) for row, text in enumerate(texts) for token in tokens(text)]
-        counts = np.zeros((len(texts), len(place)), np.float32)
-        np.add.at(counts, tuple(zip(*found, strict=True)) or ((), ()), 1.0)
-        rows = np.array([*map(self._token, place)], np.float32).reshape(len(place), len(self._map))
-        return unit(np.asarray(counts @ rows @ self._map, np.float32))
+        sums = [np.add.reduce([*map(self._token, tokens(text))] or [self._nothing]) for text in texts]
+        return unit(np.array(sums, np.float32).reshape(len(texts), len(self._nothing)))
 
     def words(self, words: Sequence[str]) -> Floats:
         """One row a word, as `tokens` gives it."""
-        return np.array([*map(self._word, words)], np.float32).reshape(len(words), len(self._map))
-
-    def _turned(self, token: str) -> Floats:
-        out: Floats = unit(self._token(token)[None] @ self._map)[0]
-        return out
+        return unit(np.array([*map(self._token, words)], np.float32).reshape(len(words), len(self._nothing)))
 
 
 class Fitted(NamedTuple):

@@ -16,7 +16,7 @@ from engine.core.matcher.fitted import FEATURES, Encode, Floats64, Tier
 from engine.core.matcher.words import Word, words_of
 
 WORDS_KEPT: Final = 2_048
-"""Of each question; some 200 bytes a word."""
+"""Of each question; some 300 bytes a word."""
 ALIKE: Final = slice(2, 5)
 """Where FEATURES has what texts are like; the leads come last, in the same order."""
 
@@ -58,7 +58,9 @@ def rarity(topics: int) -> float:
 
 
 def build(topics: Sequence[Topic], synonyms: Sequence[Sequence[str]], tier: Tier) -> Index:
-    """Index the topics, rules before those declined, each with a phrasing; some milliseconds for a pack."""
+    """Index the topics, rules before those declined; some milliseconds for a pack. ValueError: one has no phrasing."""
+    if empty := [topic.intent or "that is declined" for topic in topics if not topic.examples]:
+        raise ValueError(f"a topic without a phrasing: {empty[0]}")
     starts = np.cumsum([0, *(len(topic.examples) for topic in topics[:-1])])
     vectors = tier.sentences([example for topic in topics for example in topic.examples])
     used = [_used(topic, synonyms) for topic in topics]
@@ -72,7 +74,9 @@ def build(topics: Sequence[Topic], synonyms: Sequence[Sequence[str]], tier: Tier
         middles=unit(np.add.reduceat(vectors, starts)),
         nearest=_nearest(used, tier.words),
         rarity={text: rarity(among) for text, among in spread.items()},
-        exact={_words(text): n for n in reversed(range(len(topics))) for text in topics[n].examples},
+        exact={
+            words: n for n in reversed(range(len(topics))) for text in topics[n].examples if (words := _words(text))
+        },
     )
 
 
@@ -98,9 +102,14 @@ def _nearest(used: Sequence[Sequence[str]], words: Encode) -> Callable[[str], Fl
     uses = np.array([number for texts in used for number in (0, *(row[text] for text in texts))], np.intp)
     starts = np.cumsum([0, *(len(texts) + 1 for texts in used[:-1])])
 
+    nothing = np.zeros(len(used), np.float32)
+
     @lru_cache(WORDS_KEPT)
     def nearest(text: str) -> Floats:
-        return np.maximum.reduceat((lexicon @ words([text])[0]).take(uses), starts)
+        vector = words([text])[0]
+        if not vector.any():  # of another script, say
+            return nothing
+        return np.maximum.reduceat((lexicon @ vector).take(uses), starts)
 
     return nearest
 

@@ -41,7 +41,7 @@ LIGHT: Final = frozenset(
     application feature features scope include includes included including exactly exact actually actual really
     basically suppose supposed specific specifically every each all only one two other others many much more
     most very too per between wonder wondering curious clarify quick quickly mean means meant work works worked
-    working same both either neither else"""
+    working same both either neither else correct right true sure wait"""
     .split()
 )  # fmt: skip
 
