@@ -34,7 +34,7 @@ INTENTS_SCORE_MIN: Final = 0.35
 @cache
 def static() -> Tier:
     """The tier that ships: the table, and what was fitted to it."""
-    return Tier(STATIC_VERSION, reader().sentences, reader().words, fitted().weights)
+    return Tier(STATIC_VERSION, reader().sentences, reader().sentences, reader().words, fitted().weights)
 
 
 class Compiled(msgspec.Struct, frozen=True):
@@ -84,11 +84,11 @@ def match(compiled: Compiled, text: str, previous: str = "") -> tuple[Matched, .
     entry; a further question that fits nothing does.
     """
     reading = read(text, previous)
-    return settle(compiled, reading, compiled.tier.sentences(reading.texts))
+    return settle(compiled, reading, compiled.tier.message(reading.texts))
 
 
 def settle(compiled: Compiled, reading: Reading, vectors: Floats) -> tuple[Matched, ...]:
-    """The same for a message that is read and encoded (`vectors`: of its texts, by the tier's `sentences`)."""
+    """The same for a message that is read and encoded (`vectors`: of its texts, by the tier's `message`)."""
     odds = _odds(compiled, reading, vectors)
     return decide(compiled.intents, odds, reading, compiled.tier.weights.readings)
 
@@ -121,7 +121,7 @@ def likely(compiled: Compiled, text: str, score_min: float) -> tuple[str, ...]:
 def _scored(compiled: Compiled, text: str) -> tuple[Reading, Floats64, Floats64]:
     """A message, the chance of each rule in each of its texts, and in the message."""
     reading = read(text)
-    odds = _odds(compiled, reading, compiled.tier.sentences(reading.texts))[:, : compiled.index.rules]
+    odds = _odds(compiled, reading, compiled.tier.message(reading.texts))[:, : compiled.index.rules]
     return reading, odds, asked(odds, reading, compiled.tier.weights.readings)
 
 

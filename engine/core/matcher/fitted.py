@@ -45,11 +45,13 @@ class Weights(NamedTuple):
 class Tier(msgspec.Struct, frozen=True, eq=False):
     """How well the matcher reads: what gives sentences their meaning, and single words, and what was fitted to it.
 
-    `version` goes with every decision into the record, and changes with any change of decisions.
+    `version` goes with every decision into the record, and changes with any change of decisions. `sentences` reads
+    texts one by one; `message`, the texts of one message, its parts perhaps in the light of the whole.
     """
 
     version: str
     sentences: Encode
+    message: Encode
     words: Encode
     weights: Weights
 

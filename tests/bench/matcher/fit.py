@@ -46,7 +46,7 @@ def heard(question: Question, tier: Tier, phrasings: int, *, declines: bool) -> 
     found = []
     for said in question.said:
         reading = read(said.text)
-        rows = features(compiled.index, reading.texts, tier.sentences(reading.texts))
+        rows = features(compiled.index, reading.texts, tier.message(reading.texts))
         wanted = tuple(sorted(compiled.intents.index(intent) for intent in said.intents))
         found.append(Heard(rows, reading, declined, wanted))
     return found

@@ -10,28 +10,31 @@ import numpy as np
 from engine.core.matcher import Compiled, Tier, compile_topics, likely, ranked
 from engine.core.matcher.embedding import shipped
 from engine.core.matcher.fitted import Encode, Reader, Weights
-from tests.bench.matcher.adapt import Map, learn, lesson
+from tests.bench.matcher.adapt import STAY, Map, learn, lesson
 from tests.bench.matcher.development import Question
 from tests.bench.matcher.fit import PHRASINGS, heard, train
 from tests.bench.matcher.measure import Answer, Asked
 
 FOLDS = 6
+NOTHING = Weights(np.zeros(0), np.zeros(0))
 
 
 class Learner(NamedTuple):
-    """What a tier is made of before anything is learnt: its encoder, and, of a map, how sentences and words are read
-    through it."""
+    """What a tier is made of before anything is learnt: its encoder, how a map and weights make a tier of it, how dear
+    the map's way from the identity is, and whether it learns from what no rule answers."""
 
     encode: Encode
-    through: Callable[[Map], tuple[Encode, Encode]]
+    tier: Callable[[Map, Weights], Tier]
+    stay: float = STAY
+    outside: bool = False
 
 
-def _through(map: Map) -> tuple[Encode, Encode]:
+def _static(map: Map, weights: Weights) -> Tier:
     reader = Reader(shipped(), map.astype(np.float32))
-    return reader.sentences, reader.words
+    return Tier("trial", reader.sentences, reader.sentences, reader.words, weights)
 
 
-STATIC = Learner(shipped().encode, _through)
+STATIC = Learner(shipped().encode, _static)
 
 
 class Fitted(NamedTuple):
@@ -46,12 +49,13 @@ def fit_on(questions: Sequence[Question], learner: Learner) -> Fitted:
     """Learn from these questions. The weights see each of them through a map that was learnt without it, for that is
     how they will see a question they have never met.
     """
-    lessons = {one.slug: lesson(one, learner.encode) for one in questions}
+    lessons = {one.slug: lesson(one, learner.encode, outside=learner.outside) for one in questions}
     found = []
     for at in range(FOLDS):
         held = questions[at::FOLDS]
         names = {one.slug for one in held}
-        seen = _tier(learner, learn([own for slug, own in lessons.items() if slug not in names]), None)
+        map = learn([own for slug, own in lessons.items() if slug not in names], learner.stay)
+        seen = learner.tier(map, NOTHING)
         found += [
             message
             for one in held
@@ -59,13 +63,8 @@ def fit_on(questions: Sequence[Question], learner: Learner) -> Fitted:
             for declines in (False, True)
             for message in heard(one, seen, count, declines=declines)
         ]
-    map, weights = learn(list(lessons.values())), train(found)
-    return Fitted(map, weights, _tier(learner, map, weights))
-
-
-def _tier(learner: Learner, map: Map, weights: Weights | None) -> Tier:
-    sentences, words = learner.through(map)
-    return Tier("trial", sentences, words, weights or Weights(np.zeros(0), np.zeros(0)))
+    map, weights = learn(list(lessons.values()), learner.stay), train(found)
+    return Fitted(map, weights, learner.tier(map, weights))
 
 
 def left_out(questions: Sequence[Question], learner: Learner, at: int) -> dict[str, Fitted]:
