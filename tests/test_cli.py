@@ -217,6 +217,13 @@ def test_asking_a_pack_takes_lines_a_file_and_gives_json(packs: Callable[..., Re
     assert "asks 2 things." in plain and "\x1b" not in plain
 
 
+def test_asking_with_what_is_no_file_no_text_or_no_number_is_told(packs: Callable[..., Result]) -> None:
+    assert "No such file" in packs("ask", "no-such.yaml", "is it big?").output
+    assert "no pack" in packs("ask", "x" * 300, "is it big?").output
+    assert packs("ask", "parking-garage", "\udcff how many floors?", "--json").exit_code == 0
+    assert "--since" in packs("gaps", "--since", "nan").output
+
+
 def test_asking_an_unknown_pack_lists_those_there_are(
     packs: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,6 +128,8 @@ def gaps(slug: str | None, since: float | None, people_min: int, as_json: bool) 
     Reads the record: what got the fallback, and what was refused with "not what I asked", in groups that mean the
     same. Measured with the rules that are loaded now. What it prints is what candidates wrote.
     """
+    if since is not None and math.isnan(since):
+        raise click.BadParameter("a number of days", param_hint="--since")
     with _record(read_settings()) as settings:
         asyncio.run(_gaps(settings, slug, since, people_min, as_json=as_json))
 
@@ -209,7 +212,7 @@ def _files(paths: tuple[Path, ...]) -> list[Path]:
     extra = read_settings().packs_dir
     places = paths or ((SHIPPED, extra) if extra else (SHIPPED,))
     files = [file for place in places for file in (sorted(place.iterdir()) if place.is_dir() else [place])]
-    found = [file for file in files if file.suffix in SUFFIXES]
+    found = [file for file in files if file.suffix in SUFFIXES and file.is_file()]
     if not found:
         raise Told(f"No packs ({', '.join(SUFFIXES)}) in {', '.join(str(place) for place in places)}.")
     return found
@@ -217,7 +220,7 @@ def _files(paths: tuple[Path, ...]) -> list[Path]:
 
 def _named(name: str) -> Pack:
     """The pack of a file, or of a slug among those that ship and ENGINE_PACKS_DIR's (which go first)."""
-    if Path(name).is_file():
+    if name.endswith(SUFFIXES):
         return _parsed(Path(name))
     packs = {pack.id: pack for pack in map(_parsed, _files(()))}
     if name not in packs:
@@ -232,7 +235,7 @@ def _lines(texts: tuple[str, ...]) -> Iterator[str]:
             with click.open_file("-", encoding="utf-8", errors="replace") as lines:
                 yield from (line.strip() for line in lines if line.strip())
         else:
-            yield text
+            yield text.encode("utf-8", "replace").decode()  # an argument may hold bytes of no text
 
 
 def _parsed(file: Path) -> Pack:
@@ -240,6 +243,8 @@ def _parsed(file: Path) -> Pack:
         return parse_pack(file.read_bytes())
     except PackError as error:
         raise Told(f"{file}: {error}") from None
+    except OSError as error:
+        raise Told(f"{file}: {error.strerror}.") from None
 
 
 def _findings(file: Path) -> tuple[Finding, ...]:

@@ -35,7 +35,7 @@ def decision(one: Explained, response: str) -> Iterator[str]:
     matched = one.matched
     rule = f"`{matched.intent}`" if matched.intent else "no rule"
     yield f'"{shown(matched.text)}"'
-    yield f"  {matched.zone}: {rule}, chance {matched.score:.2f}, {matched.margin:+.2f} before the next"
+    yield f"  {matched.zone}: {rule}, chance {matched.score:.2f} in the message, {matched.margin:+.2f} before the next"
     yield f"  told: {shown(response) or '(the pack has no text for it)'}"
     for declined, name in ((False, "rules"), (True, "declined topics")):
         found = [likely for likely in one.likely if likely.declined is declined]

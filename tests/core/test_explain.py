@@ -102,3 +102,9 @@ def test_it_explains_the_compiled_rules_and_no_others() -> None:
     rows = features(COMPILED.index, [text], COMPILED.tier.sentences([text]))
     (one,) = explained(text)
     assert one.likely[0].chance == pytest.approx(float(chances(rows, COMPILED.tier.weights.features).max()), abs=1e-4)
+
+
+def test_a_second_rule_of_a_sentence_is_explained_as_the_one_that_is_named() -> None:
+    found = explained("floors & pricing")
+    assert [one.best for one in found] == ["floors_and_gates", "pricing"]
+    assert [one.likely[0].topic for one in found] == ["floors_and_gates", "pricing"]

@@ -59,7 +59,8 @@ class Weighed(msgspec.Struct, frozen=True, kw_only=True):
 class Explained(msgspec.Struct, frozen=True, kw_only=True):
     """One question of a message. `likely`: the likeliest rules, then the likeliest declined topics; `none`: the chance
     that it is none of all. `weighed` compares the `best` of all with the `runner_up`, or with the best rule if no rule
-    is best; the most telling first."""
+    is best; the most telling first. A named rule is the best, though another may be likelier in these words: the message
+    as a whole, its sentences and its clauses decide together."""
 
     matched: Matched
     likely: tuple[Likely, ...]
@@ -89,12 +90,15 @@ def _explained(compiled: Compiled, names: Sequence[str], found: Matched) -> Expl
     rows = features(index, [scored], vector[None])[0]
     odds = chances(rows, weights)
     order = [int(number) for number in np.argsort(-odds, kind="stable")]
+    if found.intent:
+        order.sort(key=lambda number: index.topics[number].intent != found.intent)
     told = [n for n in order if n < index.rules][:TOP] + [n for n in order if n >= index.rules][:TOP]
     # "None of these" is a topic of which nothing is known.
     none = max(0.0, 1.0 - float(odds.sum()))
     all_names, all_rows, all_odds = [*names, NONE], np.vstack([rows, np.zeros(rows.shape[1])]), np.append(odds, none)
-    best, second = (int(number) for number in np.argsort(-all_odds, kind="stable")[:2])
-    runner_up = told[0] if best >= index.rules > 0 else second
+    ranking = [int(number) for number in np.argsort(-all_odds, kind="stable")]
+    best = compiled.intents.index(found.intent) if found.intent else ranking[0]
+    runner_up = told[0] if best >= index.rules > 0 else next(number for number in ranking if number != best)
     return Explained(
         matched=found,
         likely=tuple(_likely(compiled, n, names[n], float(odds[n]), vector) for n in told),
