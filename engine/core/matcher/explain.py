@@ -59,8 +59,8 @@ class Weighed(msgspec.Struct, frozen=True, kw_only=True):
 class Explained(msgspec.Struct, frozen=True, kw_only=True):
     """One question of a message. `likely`: the likeliest rules, then the likeliest declined topics; `none`: the chance
     that it is none of all. `weighed` compares the `best` of all with the `runner_up`, or with the best rule if no rule
-    is best; the most telling first. A named rule is the best, though another may be likelier in these words: the message
-    as a whole, its sentences and its clauses decide together."""
+    is best; the most telling first. A named rule is it, though another may be likelier in these words: the
+    message as a whole, its sentences and its clauses decide together."""
 
     matched: Matched
     likely: tuple[Likely, ...]
