@@ -20,6 +20,8 @@ from tests.stack import PROGRAM
 
 PEOPLE = 8
 KILLS = 30
+MUTANT_KILLS, MUTANT_FLUSHES, MUTANT_PEOPLE = 9, 6, 6
+"""Of a trial for a mutant: under a minute each."""
 MUTANT_PROGRAM = "tests.chaos.mutant_node"
 MUTANT_TRIALS = 3
 MUTANT_PATIENCE_SECONDS = 20.0
@@ -29,15 +31,19 @@ MUTANT_PATIENCE_SECONDS = 20.0
 def main() -> int:
     """Run one trial, or one after the other for some minutes; 1 when anything was lost, doubled, late or wrong."""
     parser = argparse.ArgumentParser(prog="./run chaos", description=main.__doc__)
-    parser.add_argument("--kills", type=int, default=KILLS, help="kill -9 of nodes, workers and Valkey, a third each")
+    parser.add_argument("--kills", type=int, help=f"kill -9 of nodes, workers and Valkey, a third each ({KILLS})")
     parser.add_argument("--flushes", type=int, help="how often Redis loses everything (default: kills / 10)")
-    parser.add_argument("--people", type=int, default=PEOPLE, help="interviews at once")
+    parser.add_argument("--people", type=int, help=f"interviews at once ({PEOPLE})")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of all that is random in the trial")
     parser.add_argument("--minutes", type=float, help="trials with seed, seed + 1, ... until so much time has passed")
     parser.add_argument("--mutant", choices=[*MUTANTS, "all"], help="a broken engine, which must be caught")
     parser.add_argument("--trials", type=int, default=MUTANT_TRIALS, help="within how many a mutant must be caught")
     arguments = parser.parse_args()
     telemetry.configure("console")
+    usual = (MUTANT_KILLS, MUTANT_FLUSHES, MUTANT_PEOPLE) if arguments.mutant else (KILLS, None, PEOPLE)
+    for name, value in zip(("kills", "flushes", "people"), usual, strict=True):
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
     if arguments.mutant:
         names = list(MUTANTS) if arguments.mutant == "all" else [arguments.mutant]
         return 0 if all([_caught(name, arguments) for name in names]) else 1
@@ -87,7 +93,7 @@ async def _trial(seed: int, arguments: argparse.Namespace, mutant: str = "") -> 
 
 async def _faults(arguments: argparse.Namespace, nemesis: Nemesis) -> None:
     each = -(-arguments.kills // 3)
-    await nemesis.storm(each, _flushes(arguments), pauses=-(-each // 3))
+    await nemesis.storm(each, _flushes(arguments), pauses=each)
 
 
 def _flushes(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from protocol.codes import Refuse
+
 LAZY_SECONDS = 0.5
 EARLY_MS = 700
 
@@ -91,6 +93,7 @@ def _doorbell_only() -> None:
 
 
 def _no_epoch() -> None:
+    from engine.conductor.conductor import Conductor
     from engine.live.fanout import Fanout
     from engine.record import events
     from engine.web.socket import Socket
@@ -111,6 +114,10 @@ def _no_epoch() -> None:
     def hear_any(self: Any, news: Any) -> None:
         hear(self, msgspec.structs.replace(news, bell=msgspec.structs.replace(news.bell, epoch=self._epoch)))
 
+    def only_fenced(self: Any, act: Any, epoch: int) -> Any:
+        return Refuse.FENCED.frame(id=act.id)
+
+    Conductor._fenced = only_fenced  # type: ignore[method-assign]
     Fanout.ring, Socket._hear = ring_any, hear_any  # type: ignore[method-assign]
 
 

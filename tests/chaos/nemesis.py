@@ -22,6 +22,8 @@ from tests.until import time_passes, until
 
 REST_SECONDS = (0.2, 1.2)
 """Between two faults of the same service."""
+STORM_REST_SECONDS = (0.5, 3.0)
+"""Longer: a node takes seconds to start, and what befalls nobody at work shows nothing."""
 DOWN_SECONDS = (0.0, 0.4)
 """How long a process stays dead; starting it takes longer."""
 START_SECONDS = 30.0
@@ -47,6 +49,7 @@ class Nemesis:
     """What was broken and is well again, in order."""
     exits: list[tuple[int, float]] = field(default_factory=list)
     """Status and seconds of each drained node."""
+    _rest_seconds: tuple[float, float] = REST_SECONDS
     _began: dict[str, float] = field(default_factory=dict)
     _lasting: asyncio.Task[None] | None = None
 
@@ -62,6 +65,7 @@ class Nemesis:
 
     async def storm(self, each: int, flushes: int, pauses: int) -> None:
         """The same, and workers fall asleep over their work. From now until `calm`, no doorbell rings for long."""
+        self._rest_seconds = STORM_REST_SECONDS
         self._lasting = asyncio.create_task(self._cut_doorbells(random.Random(self.chance.random())))
         async with asyncio.TaskGroup() as group:
             group.create_task(self.kills(each, flushes))
@@ -85,21 +89,28 @@ class Nemesis:
     async def _pauses(self, times: int, chance: random.Random) -> None:
         for _ in range(times):
             await time_passes(chance.uniform(*REST_SECONDS))
+            worker: Process | None = None
             with suppress(TimeoutError):
-                await until(self._is_judging, BUSY_SECONDS)
-            worker = chance.choice(self.stack.workers)
+                worker = await until(self._judging, BUSY_SECONDS)
+            worker = worker or chance.choice(self.stack.workers)
             worker.signal(SIGSTOP)
             await time_passes(PAUSE_SECONDS)
             worker.signal(SIGCONT)
             self.done.append("pause")
 
-    async def _is_judging(self) -> bool:
+    async def _judging(self) -> Process | None:
+        """A worker that has a run in hand, by its log."""
         connection = await asyncpg.connect(self.stack.database_url)
         try:
-            running: int = await connection.fetchval("SELECT count(*) FROM evaluation_runs WHERE state = 'running'")
+            sql = "SELECT interview_id::text FROM evaluation_runs WHERE state = 'running' AND lease_until > now()"
+            ids = [row[0].encode() for row in await connection.fetch(sql)]
         finally:
             await connection.close()
-        return running > 0
+        for worker in self.stack.workers:
+            said = worker.log.read_bytes().rpartition(b"worker_started")[2].splitlines()
+            if any(b"evaluation_claimed" in line and id in line for line in said for id in ids):
+                return worker
+        return None
 
     async def drains(self, rounds: int) -> None:
         """SIGTERM to one node after the other, as a rolling update does; how each ended is noted."""
@@ -113,7 +124,7 @@ class Nemesis:
 
     async def _again_and_again(self, fault: Fault, times: int, chance: random.Random) -> None:
         for _ in range(times):
-            await time_passes(chance.uniform(*REST_SECONDS))
+            await time_passes(chance.uniform(*self._rest_seconds))
             await fault(chance)
 
     async def _node(self, node: Node, chance: random.Random) -> None:

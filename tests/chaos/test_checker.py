@@ -191,12 +191,10 @@ def written_without_the_pen(history: History) -> None:
 
 
 def written_after_another_took_the_pen(history: History) -> None:
-    """Nobody says at which event it was taken."""
     history.pens.append(Pen(client="g", interview=ID, epoch=1, n=3, at=1.4))
 
 
 def two_swapped(history: History) -> None:
-    """The ask was sent after the save had been answered, and comes before it."""
     history.ops[0].sent_at, history.ops[0].replies = 4.0, [Reply(kind="ack", at=5.0, s=2)]
 
 
