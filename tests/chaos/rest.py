@@ -43,7 +43,8 @@ async def _postgres(stack: Stack) -> list[Rest]:
     connection = await asyncpg.connect(stack.database_url)
     try:
         row = await connection.fetchrow(
-            "SELECT count(*) FILTER (WHERE state LIKE 'idle in transaction%') AS open, count(*) AS all "
+            "SELECT count(*) FILTER (WHERE state LIKE 'idle in transaction%' "
+            "AND state_change < clock_timestamp() - interval '1 second') AS open, count(*) AS all "
             "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
     finally:

@@ -209,12 +209,14 @@ class Trial:
         """As soon as it is quiet, or as it is when it does not get quiet."""
         await self._engine.dispose()
 
-        async def quiet() -> bool:
-            return all(rest.held <= rest.most for rest in await at_rest(self.stack))
+        async def quiet() -> list[Rest] | None:
+            found = await at_rest(self.stack)
+            return found if all(rest.held <= rest.most for rest in found) else None
 
-        with suppress(TimeoutError):
-            await until(quiet, REST_SECONDS)
-        return await at_rest(self.stack)
+        try:
+            return await until(quiet, REST_SECONDS) or []
+        except TimeoutError:
+            return await at_rest(self.stack)
 
     def _calls(self) -> list[Call]:
         """What the model was asked; each candidate signs what he writes."""
