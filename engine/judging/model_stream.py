@@ -24,6 +24,8 @@ FILTERED: Final = frozenset({"content_filter", "content_policy_violation"})
 """What providers call it that filter the request itself, with status 400."""
 
 MODEL_CHARS_MAX: Final = 100
+TOKENS_MAX: Final = 100_000_000
+"""Of one call: more is no count, and would not fit the record."""
 
 Message = dict[str, str]
 OnText = Callable[[str], None]
@@ -120,17 +122,23 @@ def _read(chunk: Any, reply: Reply) -> str:
     reply.began = True
     reply.model = plain(str(chunk.model or ""))[:MODEL_CHARS_MAX] or reply.model
     if chunk.usage is not None:
-        reply.counted = True
-        reply.input_tokens = chunk.usage.prompt_tokens or 0
-        reply.output_tokens = chunk.usage.completion_tokens or 0
-        details = chunk.usage.prompt_tokens_details
-        reply.cached_tokens = (details.cached_tokens if details else 0) or 0
+        _read_usage(chunk.usage, reply)
     if not chunk.choices:
         return ""
     choice = chunk.choices[0]
     reply.finish = choice.finish_reason or reply.finish
     reply.refused = reply.refused or bool(choice.delta.refusal)
     return choice.delta.content or ""
+
+
+def _read_usage(usage: Any, reply: Reply) -> None:
+    """Counts that are none are passed over: verdicts are worth more than a bill, which is guessed then."""
+    details = usage.prompt_tokens_details
+    cached = (details.cached_tokens if details else 0) or 0
+    counts = (usage.prompt_tokens, usage.completion_tokens, cached)
+    if all(isinstance(count, int) and 0 <= count <= TOKENS_MAX for count in counts):
+        reply.counted = True
+        reply.input_tokens, reply.output_tokens, reply.cached_tokens = counts
 
 
 def _check_end(reply: Reply) -> None:
@@ -171,5 +179,5 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         if after.replace(".", "", 1).isdigit():
             return float(after)
         return max(0.0, parsedate_to_datetime(after).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -29,7 +29,8 @@ class Step:
 
     `hold`: wait for `FakeModel.release()`, before the answer or after so many characters. `cut`: after so many
     characters the stream ends without a finish reason; `drop`: the connection breaks instead. `flood`: so many bytes
-    of a line that never ends. `usage`: whether the tokens are counted. `model`: just requests for this one.
+    of a line that never ends. `usage`: whether the tokens are counted, or what else it says of them. `model`: just
+    requests for this one.
     """
 
     mode: Mode = "honest"
@@ -43,7 +44,7 @@ class Step:
     cut: int | None = None
     drop: int | None = None
     flood: int = 0
-    usage: bool = True
+    usage: bool | dict[str, Any] = True
     token_seconds: float = 0.0
     only: str = ""
     model: str = ""
@@ -183,7 +184,8 @@ class FakeModel:
             return
         yield chunk({}, step.finish)
         if step.usage:
-            yield _data({**_envelope(call.body["model"]), "choices": [], "usage": _usage(call.body, text)})
+            usage = _usage(call.body, text) | (step.usage if isinstance(step.usage, dict) else {})
+            yield _data({**_envelope(call.body["model"]), "choices": [], "usage": usage})
         call.outcome, call.ended = "answered", asyncio.get_running_loop().time()
         yield "data: [DONE]\n\n"
 

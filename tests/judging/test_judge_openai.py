@@ -95,6 +95,20 @@ async def test_honest(judge: OpenAIJudge, model: FakeModel) -> None:
     assert "tools" not in body
 
 
+@pytest.mark.parametrize(
+    "usage",
+    [{"prompt_tokens": -1}, {"completion_tokens": 10**30}, {"prompt_tokens": "many"}, {"prompt_tokens": None}],
+)
+async def test_counts_that_are_none_cost_no_verdicts(
+    judge: OpenAIJudge, model: FakeModel, usage: dict[str, Any]
+) -> None:
+    model.script(Step(usage=usage))
+    judged = await judge.judge_criterion(CASE, CRITERION)
+    assert len(model.calls) == 1
+    assert judged.spent.estimated
+    assert 0 < judged.spent.output_tokens < 10_000
+
+
 async def test_stall_ends_with_the_call(judge: OpenAIJudge, model: FakeModel) -> None:
     judge._call_seconds = 0.1
     model.script(Step(hold=30, times=FOREVER))
@@ -127,6 +141,7 @@ async def test_retry_after_is_kept(judge: OpenAIJudge, model: FakeModel) -> None
         ({"retry-after": formatdate(time.time() - 1_000, usegmt=True)}, 0),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "²"}, None),
+        ({"retry-after": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"}, None),
         ({"retry-after": "-1"}, None),
         ({"retry-after-ms": "nan"}, 0),
     ],
