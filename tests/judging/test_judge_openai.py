@@ -137,7 +137,7 @@ async def test_retry_after_is_kept(judge: OpenAIJudge, model: FakeModel) -> None
         ({"retry-after": "20"}, 20),
         ({"retry-after": "0.5"}, 0.5),
         ({"retry-after": "7", "retry-after-ms": "250"}, 0.25),
-        ({"retry-after": formatdate(time.time() + 1_000, usegmt=True)}, 950),
+        ({"retry-after": formatdate(time.time() + 100_000, usegmt=True)}, 99_500),
         ({"retry-after": formatdate(time.time() - 1_000, usegmt=True)}, 0),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "²"}, None),
@@ -148,7 +148,7 @@ async def test_retry_after_is_kept(judge: OpenAIJudge, model: FakeModel) -> None
 )
 def test_retry_after_in_all_its_forms(headers: dict[str, str], seconds: float | None) -> None:
     found = retry_after(headers)
-    assert found == (None if seconds is None else pytest.approx(seconds, abs=60 if seconds > 100 else 0))
+    assert found == (None if seconds is None else pytest.approx(seconds, abs=500 if seconds > 100 else 0))
 
 
 @pytest.mark.parametrize("wait", ["3600", "Fri, 31 Dec 2199 23:59:59 GMT"])

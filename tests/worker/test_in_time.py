@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -22,10 +23,9 @@ from tests.web.listening import Node, Person, listening
 from tests.web.raw_socket import RawSocket
 from tests.worker.conftest import Working
 
-USUAL_SECONDS_MAX = 0.1
-"""What is promised of each criterion. A machine may be busy with others: here the quickest quarter is held to it, which
-no delay in the way itself leaves room for; all figures are in the test's report."""
-WORST_SECONDS_MAX = 3.0
+MEDIAN_SECONDS_MAX = 0.1
+"""What is promised of each criterion. The median is held to it: a machine may be busy with others for a moment."""
+WORST_SECONDS_MAX = 1.0
 NAMES = {criterion.id: criterion.name for criterion in JUDGED}
 
 
@@ -103,7 +103,7 @@ async def test_each_criterion_is_on_the_socket_in_time(
     took = sorted(seen[name] - finished[name] for name in seen)
     record_property("seconds from the last byte to the socket", took)
     assert took[0] > 0
-    assert took[len(took) // 4] < USUAL_SECONDS_MAX, took
+    assert statistics.median(took) < MEDIAN_SECONDS_MAX, took
     assert took[-1] < WORST_SECONDS_MAX
     assert came == [event for event in socket.events if event["s"] <= came[-1]["s"]]
     assert sum(event["t"] == "evaluation.criterion" for event in came) == len(GARAGE.rubric.criteria)

@@ -72,7 +72,6 @@ async def state(engine: AsyncEngine) -> tuple[str, int]:
 
 KILLS: dict[str, tuple[str, tuple[Step, ...], Callable[[FakeModel], bool]]] = {
     "before the first call": ("eval:1:start:1", (), lambda model: not model.calls),
-    "in the middle of a stream": (NEVER, (Step(hold=60, only=JUDGED[0].name),), lambda model: len(model.calls) == 1),
     "in the middle of many": (
         NEVER,
         (Step(only=JUDGED[0].name), Step(hold=60, times=4)),
