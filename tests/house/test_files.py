@@ -23,7 +23,7 @@ GENERATED = ("/vendor/", "protocol/messages.ts", "package-lock.json")
 OURS = {"engine", "protocol", "tests", "migrations"}
 
 TIME_PASSES_IN = {"tests/until.py", "tests/chaos/mutants.py"}
-"""Where tests may sleep: to wait for a condition, as everybody else does by it, and to be a broken engine that is slow."""
+"""Where tests may sleep: to wait for a condition, which all others do by it, and to be an engine that is too slow."""
 
 LEAKS = re.compile(
     r"(?<![\w.])(?:/work|/root|/home/\w+|/Users/\w+)/\w"  # a folder of one machine
