@@ -24,6 +24,7 @@ from engine.identity.logins import Logins
 from engine.record import accounts
 from engine.record.accounts import Address
 from engine.record.engine import make_engine, migrate
+from engine.record.past_runs import forgive, set_aside
 from engine.settings import load_settings
 from engine.wiring import make_redis
 from tests.chaos.checker import Violation, check
@@ -55,6 +56,7 @@ HEARTBEAT_SECONDS = 2
 TOKEN_SECONDS = 0.04
 """Of the model, for each piece of an answer: so that an evaluation takes long enough to be interrupted."""
 MODEL_CALLS = 10**6
+OPERATOR_SECONDS = 0.5
 SETTLE_SECONDS = 40.0
 SETTLE_SECONDS_IF_STUCK = 3.0
 REST_SECONDS = 5.0
@@ -166,6 +168,7 @@ class Trial:
         began, history = time.monotonic(), self.report.history
         nemesis = Nemesis(self.stack, history, random.Random(self.chance.random()))
         watch = asyncio.create_task(nemesis.watch_this_machine())
+        operating = asyncio.create_task(self._operate())
         breaking = asyncio.ensure_future(faults(nemesis))
         try:
             async with asyncio.timeout(seconds_max), asyncio.TaskGroup() as crowd:
@@ -185,6 +188,7 @@ class Trial:
             raise AssertionError(f"the faults did not end: {nemesis.done}\n{self.stack.logs()}") from None
         finally:
             watch.cancel()
+            operating.cancel()
             breaking.cancel()
             await nemesis.calm()
             await self._engine.dispose()
@@ -193,6 +197,14 @@ class Trial:
         self.report.faults, self.report.seconds = Counter(nemesis.done), time.monotonic() - began
         self.report.violations = check(history)
         return self.report
+
+    async def _operate(self) -> None:
+        """As who runs the engine would: let submissions go again that are set aside, for no one of them kills workers,
+        the nemesis does."""
+        while True:
+            if aside := await set_aside(self._engine):
+                await forgive(self._engine, [one.interview for one in aside])
+            await time_passes(OPERATOR_SECONDS)
 
     async def _see_them_out(self, persons: list[asyncio.Task[None]], seconds: float) -> bool:
         """Wait for the last interviews to end; True when some do not."""
