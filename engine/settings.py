@@ -89,6 +89,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     packs_dir: Path | None = None
     """More question packs beside those that ship."""
+    matcher: Literal["static", "semantic"] = "static"
+    """What reads clarifying questions. `semantic` understands more, and takes 180 MB and some 10 ms a question on a
+    thread of its own; it is an extra: pip install 'interview-engine[semantic]'."""
 
     judge: Literal["auto", "openai", "offline"] = "auto"
     """`auto`: openai when there is a key or a base URL, else offline."""

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 
 from engine.conductor import Conductor, deadlines
-from engine.conductor.shelf import Shelf
+from engine.conductor.shelf import Matching, OnTheSpot, Shelf
 from engine.core.pack import parse_pack
 from engine.identity import leaving
 from engine.identity.google import Google
@@ -50,6 +50,9 @@ from engine.record.engine import identity, make_engine
 from engine.record.engine import migrate as bring_up_to_date
 from engine.record.past_runs import SetAside
 from engine.recorder import Recorder
+from engine.semantic.model import NotInstalled, check_installed
+from engine.semantic.pool import Pool
+from engine.semantic.tier import messages, semantic
 from engine.settings import Settings, SettingsError
 from engine.telemetry import Metrics, log, make_metrics
 from engine.web import routes_auth, routes_interviews, routes_me, routes_ops, routes_questions, routes_socket
@@ -82,6 +85,7 @@ class Backbone:
     fanout: Fanout
     recorder: Recorder
     catalog: Catalog
+    matching: Matching
     conductor: Conductor
 
 
@@ -109,8 +113,24 @@ def make_backbone(settings: Settings, ring: Ring, *, clock_offset_ms: int = 0) -
     fanout = Fanout(redis, live)
     recorder = Recorder(engine, live, metrics)
     catalog = Catalog(engine)
-    conductor = Conductor(live, recorder, fanout, Shelf(catalog.pack), ring, metrics)
-    return Backbone(settings, metrics, engine, redis, live, fanout, recorder, catalog, conductor)
+    matching = make_matching(settings)
+    conductor = Conductor(live, recorder, fanout, Shelf(catalog.pack, matching), ring, metrics)
+    return Backbone(settings, metrics, engine, redis, live, fanout, recorder, catalog, matching, conductor)
+
+
+def make_matching(settings: Settings) -> Matching:
+    """What reads questions. Raises SettingsError when it is not installed."""
+    match settings.matcher:
+        case "static":
+            return OnTheSpot()
+        case "semantic":
+            try:
+                check_installed()
+            except NotInstalled as error:
+                raise SettingsError(f"ENGINE_MATCHER: {error}") from None
+            return Pool(semantic, messages)
+        case _:
+            assert_never(settings.matcher)
 
 
 @asynccontextmanager
@@ -119,6 +139,7 @@ async def running_backbone(backbone: Backbone) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(backbone.engine.dispose)
         stack.push_async_callback(backbone.redis.aclose)
+        stack.push_async_callback(backbone.matching.close)
         await backbone.live.time()
         await backbone.live.belong_to(await identity(backbone.engine))
         await stack.enter_async_context(running(backbone.fanout.run, "fanout"))
@@ -167,7 +188,7 @@ def build_app(settings: Settings) -> Starlette:
             await stack.enter_async_context(running_backbone(backbone))
             await stack.enter_async_context(running(mail.run, "mail"))
             for hash in await backbone.catalog.hashes():
-                await backbone.conductor.shelf.get(hash)  # at hand also while Postgres is away
+                await backbone.conductor.shelf.prepare(hash)  # at hand also while Postgres is away
             await deadlines.poll(backbone.conductor)
             await deadlines.sweep(backbone.conductor, backbone.engine)
             deadlines_run = partial(deadlines.run_deadlines, backbone.conductor, backbone.engine)

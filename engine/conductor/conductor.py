@@ -12,12 +12,11 @@ from uuid import UUID
 import msgspec
 from redis.exceptions import RedisError
 
-from engine.conductor.shelf import Shelf, Shelved
+from engine.conductor.shelf import Shelf
 from engine.core import machine
 from engine.core.appeals import under_way
 from engine.core.interview import Interview, due_at, evolve, previous_question
-from engine.core.machine import Announce, Asked, ClockRan, Decided, Refused
-from engine.core.matcher import match
+from engine.core.machine import Announce, ClockRan, Decided, Refused
 from engine.live.fanout import Bell, Fanout
 from engine.live.store import Live
 from engine.live.values import Applied, Arrival, Change, Loaded, Look, Miss, Seen
@@ -62,7 +61,7 @@ class _Act(NamedTuple):
     interview: str
     id: str
     hash: bytes
-    command: Callable[[Shelved, Interview], machine.Command]
+    said: commands.ClientCommand | Announce | ClockRan
     fence: Fence | None = None
     pending: Callable[[], None] | None = None
     """Called when the command is applied and the record is slow to follow."""
@@ -101,8 +100,11 @@ class Conductor:
             return Refuse.OBSERVER.frame(id=frame.id)
         if isinstance(frame.d, commands.Submit | commands.Retry | commands.Appeal) and self.recorder.away:
             return Refuse.RECORD_UNAVAILABLE.frame(id=frame.id, retry_ms=RETRY_MS)
-        act = _Act(interview, frame.id, _hash(frame.d), _reading(frame.d), fence, pending)
-        reply = await self._perform(act)
+        act = _Act(interview, frame.id, _hash(frame.d), frame.d, fence, pending)
+        try:
+            reply = await self._perform(act)
+        except asyncio.QueueFull:  # of the matcher
+            reply = Refuse.UNAVAILABLE.frame(id=act.id, retry_ms=RETRY_MS)
         said = reply.code if isinstance(reply, Refusal) else "dup" if reply.dup else "applied"
         self._metrics.commands.labels(type(frame).__struct_config__.tag, said).inc()
         return reply
@@ -111,13 +113,13 @@ class Conductor:
         """A worker's word under its fixed id, recorded before this returns. False: it is stale, or came before."""
         assert not isinstance(body, events.DraftSaved)
         said = Announce(body)  # type: ignore[arg-type]
-        reply = await self._perform(_Act(str(interview), command_id, _hash(body), lambda *_: said))
+        reply = await self._perform(_Act(str(interview), command_id, _hash(body), said))
         return isinstance(reply, Ack) and not reply.dup
 
     async def ask_again(self, interview: UUID | str, run: int) -> Ack | Refusal:
         """A new run after `run` has failed, for whoever runs the engine: it takes nobody's pen, and twice is once."""
         again = commands.Retry()
-        return await self._perform(_Act(str(interview), f"eval:{run}:again", _hash(again), lambda *_: again))
+        return await self._perform(_Act(str(interview), f"eval:{run}:again", _hash(again), again))
 
     async def narrate(self, interview: UUID | str, run: int, attempt: int, offset: int, text: str) -> None:
         """A piece of the narrative, from byte `offset`; rings."""
@@ -179,9 +181,10 @@ class Conductor:
         fresh = False
         for _ in range(TRIES_MAX):
             loaded = await self._load(act.interview, fresh=fresh)
-            shelved = await self.shelf.get(loaded.interview.pack)
+            pack = await self.shelf.get(loaded.interview.pack)
+            command = await self._understood(act.said, loaded.interview)
             now = self.live.clock.now()
-            decision = machine.decide(loaded.interview, shelved.pack, act.command(shelved, loaded.interview), now)
+            decision = machine.decide(loaded.interview, pack, command, now)
             if isinstance(decision, Refused):
                 reply = await self._refuse(act, loaded, decision)
             else:
@@ -190,6 +193,14 @@ class Conductor:
                 return reply
             fresh = True
         return Refuse.UNAVAILABLE.frame(id=act.id, retry_ms=RETRY_MS)
+
+    async def _understood(
+        self, said: commands.ClientCommand | Announce | ClockRan, interview: Interview
+    ) -> machine.Command:
+        """What was said as a command of the machine: a question goes through the matcher first."""
+        if isinstance(said, commands.Ask):
+            return await self.shelf.ask(interview.pack, said.text, previous_question(interview))
+        return said
 
     async def _commit(self, act: _Act, loaded: Loaded, decided: Decided, now: int) -> Ack | Refusal | None:
         """Commit what was decided. None: something moved meanwhile, decide again."""
@@ -273,7 +284,7 @@ class Conductor:
     async def _run_clock(self, loaded: Loaded) -> bool:
         ran = ClockRan()
         id = f"clock:{loaded.interview.phase}"
-        reply = await self._perform(_Act(loaded.interview.id, id, _hash_bytes(id.encode()), lambda *_: ran))
+        reply = await self._perform(_Act(loaded.interview.id, id, _hash_bytes(id.encode()), ran))
         return isinstance(reply, Ack) and not reply.dup
 
     # --- what it stands on ---
@@ -337,17 +348,6 @@ class Conductor:
             await self._ring(interview, run)
         except (RedisError, OSError) as error:
             log.warning("queue_away", interview=interview, error=type(error).__name__)
-
-
-def _reading(body: commands.ClientCommand) -> Callable[[Shelved, Interview], machine.Command]:
-    """A client's words as a command of the machine: a question goes through the matcher first."""
-    if isinstance(body, commands.Ask):
-        text = body.text
-        return lambda shelved, interview: Asked(
-            match(shelved.rules, text, previous_question(interview)), shelved.rules.tier.version
-        )
-    said = body
-    return lambda *_: said
 
 
 def _change(act: _Act, loaded: Loaded, decided: Decided, now: int) -> Change:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.conductor.conductor import _Act, _change, _hash, _reading
+from engine.conductor.conductor import _Act, _change, _hash
 from engine.core.machine import Decided, decide
 from engine.live.values import Applied, Change
 from protocol.messages import Command
@@ -13,11 +13,12 @@ async def change_of(tab: Candidate, frame: Command) -> Change:
     """What the command would commit, by the pen that `tab` holds."""
     node = tab.node
     loaded = await tab.loaded()
-    shelved = await node.conductor.shelf.get(loaded.interview.pack)
+    pack = await node.conductor.shelf.get(loaded.interview.pack)
+    command = await node.conductor._understood(frame.d, loaded.interview)
     now = node.live.clock.now()
-    decided = decide(loaded.interview, shelved.pack, _reading(frame.d)(shelved, loaded.interview), now)
+    decided = decide(loaded.interview, pack, command, now)
     assert isinstance(decided, Decided), decided
-    act = _Act(tab.interview, frame.id, _hash(frame.d), _reading(frame.d), tab.fence)
+    act = _Act(tab.interview, frame.id, _hash(frame.d), frame.d, tab.fence)
     return _change(act, loaded, decided, now)
 
 

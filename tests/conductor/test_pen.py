@@ -94,7 +94,7 @@ async def test_the_script_itself_keeps_a_stale_writer_out(nodes: Nodes) -> None:
     decided = decide(loaded.interview, SMALL_PACK, frame.d, now)
     assert isinstance(decided, Decided)
     for fence in (Fence(epoch=loaded.epoch, n=loaded.fence - 1), Fence(epoch=loaded.epoch, n=loaded.fence + 1)):
-        act = _Act(tab.interview, fresh_id(), _hash(frame.d), lambda *_: frame.d, fence)
+        act = _Act(tab.interview, fresh_id(), _hash(frame.d), frame.d, fence)
         assert await nodes.first.live.commit(_change(act, loaded, decided, now)) is Miss.FENCED
     assert await tab.recorded() == []
 

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from engine.embedded import Urls
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-semantic.lock", "requirements-dev.lock")
 PINNED = re.compile(r"^([a-z0-9][a-z0-9._-]*)==([^ ;\\]+)([^\n]*(?:\n {4}--hash=[^\n]*)*)", re.MULTILINE)
 
 

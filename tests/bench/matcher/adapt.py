@@ -1,8 +1,8 @@
 """Turn the table towards interviews: one linear map, learnt on the development set.
 
 A message should lie nearer to the rule that answers it than to the question's other rules; one that no rule answers,
-if the lesson has any, nearer to none than some learnt likeness. The map is kept close to the identity: it must serve
-questions nobody has written yet.
+if the lesson has any, nearer to none than some learnt likeness. The map is kept close to the identity, for it must
+serve questions nobody has written yet.
 """
 
 from __future__ import annotations

@@ -33,38 +33,50 @@ METHODS: dict[str, baselines.Method] = {
 }
 
 
-def write_fitted() -> Path:
-    """Fit on everything, and write it beside the table."""
-    fitted = trial.fit_on(development.load(), trial.STATIC)
+def write_fitted(learner: trial.Learner = trial.STATIC, file: Path = PACKAGE / FILE) -> Path:
+    """Fit on everything, and write it; the default's lies beside the table."""
+    fitted = trial.fit_on(development.load(), learner)
     features, readings = fitted.weights
-    np.savez_compressed(PACKAGE / FILE, map=fitted.map.astype(np.float16), features=features, readings=readings)
+    np.savez_compressed(file, map=fitted.map.astype(np.float16), features=features, readings=readings)
     for name, weight in zip((*FEATURES, *READINGS), (*features, *readings), strict=True):
         click.echo(f"{name:14} {weight:7.2f}")
-    return PACKAGE / FILE
+    return file
 
 
 def run(data: Path | None) -> None:
     """Print it all."""
     questions = development.load()
-    said = sum(len(one.said) for one in questions)
-    click.echo(f"{STATIC_VERSION}; development set: {len(questions)} questions, {said} messages\n")
-    click.echo(f"{'':{NAME_CHARS}}" + f"{'n':>6}" + "".join(f"{name:>9}" for name in Figures._fields[1:]))
-    fitted: dict[str, trial.Fitted] = {}
-    with click.progressbar(range(trial.FOLDS), label="fitting without each question") as folds:
-        for at in folds:
-            fitted.update(trial.left_out(questions, trial.STATIC, at))
-    for phrasings, declines in ((PHRASINGS, False), (PHRASINGS, True), (8, True)):
-        name = f"ours, {phrasings} phrasings{', own declines' if declines else ''}"
-        ask = partial(trial.asked, score_min=INTENTS_SCORE_MIN, phrasings=phrasings, declines=declines)
-        _show(name, [one for question in questions for one in ask(question, fitted[question.slug].tier)])
-    _zones(questions, {slug: one.tier for slug, one in fitted.items()})
+    head(STATIC_VERSION, questions)
+    _zones(questions, left_out("ours", questions, trial.STATIC))
     click.echo("")
     thresholds = _baselines(questions)
     _public(data, thresholds)
     _costs(questions)
 
 
-def _show(name: str, asked: Sequence[Asked]) -> None:
+def head(version: str, questions: Sequence[Question]) -> None:
+    """What the figures are about, and their names."""
+    said = sum(len(one.said) for one in questions)
+    click.echo(f"{version}; development set: {len(questions)} questions, {said} messages\n")
+    click.echo(f"{'':{NAME_CHARS}}" + f"{'n':>6}" + "".join(f"{name:>9}" for name in Figures._fields[1:]))
+
+
+def left_out(name: str, questions: Sequence[Question], learner: trial.Learner) -> dict[str, Tier]:
+    """Show what is learnt without each question on that question; the tier of each."""
+    fitted: dict[str, trial.Fitted] = {}
+    with click.progressbar(range(trial.FOLDS), label="fitting without each question") as folds:
+        for at in folds:
+            fitted.update(trial.left_out(questions, learner, at))
+    tiers = {slug: one.tier for slug, one in fitted.items()}
+    for phrasings, declines in ((PHRASINGS, False), (PHRASINGS, True), (8, True)):
+        what = f"{name}, {phrasings} phrasings{', own declines' if declines else ''}"
+        ask = partial(trial.asked, score_min=INTENTS_SCORE_MIN, phrasings=phrasings, declines=declines)
+        show(what, [one for question in questions for one in ask(question, tiers[question.slug])])
+    return tiers
+
+
+def show(name: str, asked: Sequence[Asked]) -> None:
+    """A line of figures."""
     found = figures(asked)
     click.echo(f"{name:{NAME_CHARS}}{found.n:6d}" + "".join(f"{value:9.3f}" for value in found[1:]))
 
@@ -101,7 +113,7 @@ def _baselines(questions: Sequence[Question]) -> dict[str, float]:
             rest = [one for one in questions if one not in held]
             threshold = _best_threshold(rest, compiled)
             asked += [one for question in held for one in _ask(question, compiled, threshold)]
-        _show(f"{name}, {PHRASINGS} phrasings", asked)
+        show(f"{name}, {PHRASINGS} phrasings", asked)
         best[name] = _best_threshold(questions, compiled)
     return best
 
@@ -127,16 +139,22 @@ def _public(data: Path | None, thresholds: dict[str, float]) -> None:
         return
     for name, questions in public.read(data).items():
         click.echo("")
-        for declines in (False, True):
-            ask = partial(trial.asked, tier=static(), score_min=INTENTS_SCORE_MIN, phrasings=public.PHRASINGS)
-            asked = [asked for one in questions for asked in ask(one, declines=declines)]
-            _show(f"ours, {name}{', near misses declined' if declines else ''}", asked)
+        show_public(f"ours, {name}", questions, static())
         for method, threshold in thresholds.items():
             rules = [(one, METHODS[method](one.rules)) for one in questions]
-            _show(
+            show(
                 f"{method}, {name}",
                 [asked for one, score in rules for asked in _ask(one, {one.slug: score}, threshold)],
             )
+
+
+def show_public(name: str, questions: Sequence[Question], tier: Tier) -> None:
+    """A tier on a public set, before and after its near misses are declined."""
+    for declines in (False, True):
+        ask = partial(
+            trial.asked, tier=tier, score_min=INTENTS_SCORE_MIN, phrasings=public.PHRASINGS, declines=declines
+        )
+        show(f"{name}{', near misses declined' if declines else ''}", [one for each in questions for one in ask(each)])
 
 
 def _costs(questions: Sequence[Question]) -> None:
