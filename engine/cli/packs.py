@@ -22,6 +22,8 @@ from engine.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from engine.core.matcher import Tier
+
 SHIPPED = Path(__file__).parent.parent / "packs"
 SUFFIXES = (".yaml", ".yml")
 
@@ -39,7 +41,7 @@ PATHS = click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type
 def lint(paths: tuple[Path, ...]) -> None:
     """Check packs and name every fault by its place. Without PATHS: those that ship, and ENGINE_PACKS_DIR's.
 
-    Runs each pack's eval set too. Warnings alone leave a pack usable.
+    Runs each pack's eval set too, by the default tier. Warnings alone leave a pack usable.
     """
     bad = 0
     for file in _files(paths):
@@ -80,7 +82,8 @@ def load(paths: tuple[Path, ...]) -> None:
 @click.argument("pack")
 @click.argument("texts", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each text.")
-def ask(pack: str, texts: tuple[str, ...], as_json: bool) -> None:
+@click.option("--semantic", is_flag=True, help="Have the optional tier read them, as ENGINE_MATCHER=semantic does.")
+def ask(pack: str, texts: tuple[str, ...], as_json: bool, semantic: bool) -> None:
     """Put TEXTS to the rules of PACK, a slug or a file, and say what is decided and what carried it.
 
     A TEXT "-" stands for the lines of the standard input. Nothing is loaded, charged or recorded.
@@ -90,7 +93,7 @@ def ask(pack: str, texts: tuple[str, ...], as_json: bool) -> None:
     from engine.core.matcher.explain import explain
 
     asked = _named(pack)
-    compiled = compile_rules(asked.clarification)
+    compiled = compile_rules(asked.clarification, _semantic() if semantic else None)
     for text in _lines(texts):
         explained = explain(asked.clarification, compiled, text)
         told = responses(asked, explained)
@@ -102,6 +105,15 @@ def ask(pack: str, texts: tuple[str, ...], as_json: bool) -> None:
             click.echo(f'"{shown(text)}" asks {len(explained)} things.')
         for one, said in zip(explained, told, strict=True):
             click.echo("\n".join(decision(one, said)) + "\n")
+
+
+def _semantic() -> Tier:
+    from engine import semantic
+
+    try:
+        return semantic.semantic()
+    except semantic.NotInstalled as error:
+        raise click.ClickException(str(error)) from None
 
 
 @command.command("gaps")

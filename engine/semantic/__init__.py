@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from engine.semantic.model import NotInstalled
 from engine.semantic.tier import semantic
 
-__all__ = ["semantic"]
+__all__ = ["NotInstalled", "semantic"]
