@@ -34,7 +34,7 @@ class OnTheSpot:
     """The tier that ships: it has read a question before a thread would have begun."""
 
     async def compile(self, clarification: Clarification) -> Compiled:
-        return compile_rules(clarification)
+        return await asyncio.to_thread(compile_rules, clarification)  # seconds, if an author used all that is allowed
 
     async def match(self, compiled: Compiled, text: str, previous: str) -> tuple[Matched, ...]:
         return match(compiled, text, previous)

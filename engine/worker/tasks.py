@@ -21,7 +21,8 @@ EVALUATIONS_MAX: Final = 8
 """At once, in one worker: mostly they wait for a model."""
 SUSPECT_FROM: Final = 2
 """Workers that died on a submission. Such are evaluated one at a time: whoever kills a worker again shall take no other
-with it that is as suspect, or all of them would be set aside together. Once is what befalls all when a worker dies."""
+with it that is as suspect, or all of them would be set aside together. Once is what befalls all when a worker dies.
+The next one holds no place meanwhile: it is rung for again."""
 
 
 class Workshop:
@@ -44,6 +45,9 @@ class Workshop:
         async with self._free:
             try:
                 suspect = await strikes(self._bench.engine, interview) >= SUSPECT_FROM
+                if suspect and self._alone.locked():
+                    log.info("evaluation_waits", interview=interview, run=run)
+                    return
                 async with self._alone if suspect else nullcontext():
                     ending = await evaluate(self._bench, interview, run)
             except AWAY as error:
