@@ -47,5 +47,19 @@ def matcher_fit(semantic: bool) -> None:
     click.echo(f"wrote {report.write_fitted()}; next: its sum in table.md, STATIC_VERSION, and the tests' golden file")
 
 
+@main.command("speed")
+@click.option("--rounds", default=5, show_default=True, help="Of each server, in turn; what is told is the median.")
+@click.option("--seconds", default=4.0, show_default=True, help="Of each round.")
+def speed(rounds: int, seconds: float) -> None:
+    """What a save costs the engine, as ratios to floors that are measured in the same run (tests/bench/speed/).
+
+    F0 echoes by uvicorn and Starlette; F1 checks and applies a save by one script of Redis; F2 waits for Postgres as
+    well. The engine is a real node with everything on. CPU is that of the servers' processes, from /proc. Four minutes.
+    """
+    from tests.bench.speed import autosave
+
+    autosave.run(rounds, seconds)
+
+
 if __name__ == "__main__":
     main(prog_name="./run bench")

@@ -1,0 +1,249 @@
+"""What is measured: the floors and a real node, each with its load, on a real Postgres and Valkey.
+
+The floors and the engine have two of these each, for a node that idles polls its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import msgspec
+from redis.asyncio import Redis
+
+from engine.embedded import Embedded
+from engine.live import tickets
+from engine.live.tickets import Ticket
+from engine.record.engine import make_engine, migrate
+from engine.settings import load_settings
+from protocol.words import SUBPROTOCOL_JSON, TICKET_PREFIX
+from tests.bench.speed.client import draft_frame
+from tests.bench.speed.processes import cpu_seconds
+from tests.stack import Node, Process, Stack, _free_port
+from tests.until import until
+
+QUESTION = "lru-cache-ttl"
+FLOORS = {"F0": "floor_echo", "F1": "floor_live", "F2": "floor_record"}
+ENGINE = "engine"
+TICKETS_AT_ONCE = 1_000
+"""A ticket is good for 30 s: no more of them than can be used by then."""
+PARALLEL = 8
+HOUR_MS = 3_600_000
+PLANT_USERS = """
+INSERT INTO users (id, email, email_key)
+SELECT u, u || '@example.com', u || '@example.com' FROM unnest($1::uuid[]) u
+"""
+PLANT_INTERVIEWS = """
+INSERT INTO interview_sessions (id, user_id, question_id, pack_hash, phase, started_at, deadline_at, clarify_seconds,
+                                design_seconds)
+SELECT p.id, p.user_id, q.id, q.pack_hash, 'clarifying', now(), now() + make_interval(secs => q.clarify_seconds),
+       q.clarify_seconds, q.design_seconds
+FROM unnest($1::uuid[], $2::uuid[]) p(id, user_id), questions q WHERE q.slug = $3
+"""
+
+
+class Load:
+    """The load's process, as the harness sees it."""
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.bench.speed.load",
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, limit=2**20,
+        )  # fmt: skip
+
+    async def ask(self, do: str, **more: Any) -> dict[str, Any]:
+        """One command, and its answer. Raises RuntimeError with what went wrong."""
+        process = self._process
+        assert process is not None and process.stdin is not None and process.stdout is not None
+        process.stdin.write(msgspec.json.encode({"do": do, **more}) + b"\n")
+        line = await process.stdout.readline()
+        answer: dict[str, Any] = msgspec.json.decode(line) if line else {"error": "the load ended"}
+        if "error" in answer:
+            raise RuntimeError(f"{do}: {answer['error']}")
+        return answer
+
+    async def stop(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+            await self._process.wait()
+
+
+@dataclass
+class Place:
+    """Where servers live: one Postgres, one Valkey."""
+
+    embedded: Embedded
+    database_url: str
+    redis_url: str
+    folder: Path
+
+    def cpu(self) -> tuple[float, float]:
+        """(Redis, Postgres), in seconds since they started."""
+        valkey, postgres = self.embedded.valkey.pid, self.embedded.postgres.pid
+        assert valkey is not None and postgres is not None
+        return cpu_seconds(valkey), cpu_seconds(postgres)
+
+
+@dataclass
+class Server:
+    """One server under load: `name` is F0, F1, F2 or the engine."""
+
+    name: str
+    place: Place
+    process: Process
+    port: int
+    load: Load = field(default_factory=Load)
+    interviews: list[tuple[UUID, UUID]] = field(default_factory=list)
+    """(interview, user), the engine's only."""
+
+    @property
+    def is_engine(self) -> bool:
+        return self.name.startswith(ENGINE)
+
+    def cpu(self) -> tuple[float, float, float]:
+        """(API, Redis, Postgres), in seconds since they started."""
+        return cpu_seconds(self.process.pid), *self.place.cpu()
+
+    async def plant(self, count: int, tag: str = "") -> list[str]:
+        """So many new interviews, each of a user of its own; their ids. A floor's interview is just a name."""
+        if not self.is_engine:
+            return [f"{self.name}-{tag}{number}" for number in range(count)]
+        interviews, users = [uuid4() for _ in range(count)], [uuid4() for _ in range(count)]
+        connection = await asyncpg.connect(self.place.database_url)
+        try:
+            await connection.execute(PLANT_USERS, users)
+            await connection.execute(PLANT_INTERVIEWS, interviews, users, QUESTION)
+        finally:
+            await connection.close()
+        self.interviews += zip(interviews, users, strict=True)
+        return [str(one) for one in interviews]
+
+    async def connect(
+        self,
+        ids: Sequence[str],
+        first: Sequence[dict[str, Any]] | None = None,
+        *,
+        rev: int = 1,
+        parallel: int = PARALLEL,
+    ) -> list[dict[str, Any]]:
+        """Sockets of these interviews, in batches; what the load tells of each. First a draft is put in place."""
+        frames = self.first_frames() if first is None else list(first)
+        done = "draft.save" if self.name == "F0" else "ack"
+        told = []
+        for start in range(0, len(ids), TICKETS_AT_ONCE):
+            sockets = [
+                {"protocols": protocols, "first": frames, "done": done, "rev": rev}
+                for protocols in await self._protocols(ids[start : start + TICKETS_AT_ONCE])
+            ]
+            told.append(
+                await self.load.ask("connect", host="127.0.0.1", port=self.port, sockets=sockets, parallel=parallel)
+            )
+        return told
+
+    def first_frames(self) -> list[dict[str, Any]]:
+        """What brings an interview to where its code is edited."""
+        if self.name == "F0":
+            return []
+        proceed = [{"t": "phase.proceed", "id": "first-proceed", "d": {}}] if self.is_engine else []
+        return [hello(), *proceed, draft_frame(0, "first-save")]
+
+    async def _protocols(self, ids: Sequence[str]) -> list[str]:
+        if not self.is_engine:
+            return [f"{SUBPROTOCOL_JSON}, {TICKET_PREFIX}{id}" for id in ids]
+        users = {str(interview): str(user) for interview, user in self.interviews}
+        ends = time.time_ns() // 1_000_000 + HOUR_MS
+        async with Redis.from_url(self.place.redis_url) as redis:
+            given = [
+                await tickets.issue(
+                    redis,
+                    Ticket(user=users[id], interview=id, role="writer", origin="", login=str(uuid4()), expires_at=ends),
+                )
+                for id in ids
+            ]
+        return [f"{SUBPROTOCOL_JSON}, {TICKET_PREFIX}{ticket}" for ticket in given]
+
+
+def hello(**more: Any) -> dict[str, Any]:
+    """A tab comes in."""
+    return {"t": "hello", "d": {"proto": 1, "tab": "bench", "write": True, **more}}
+
+
+@asynccontextmanager
+async def running(folder: Path, names: Sequence[str], *flags: str) -> AsyncIterator[dict[str, Server]]:
+    """These servers, started and answering, each with its load. `flags` go to the floors."""
+    async with AsyncExitStack() as stack:
+        places = {
+            is_engine: await stack.enter_async_context(_a_place(folder / ("engines" if is_engine else "floors")))
+            for is_engine in sorted({name.startswith(ENGINE) for name in names})
+        }
+        servers: dict[str, Server] = {}
+        for name in names:
+            place = places[name.startswith(ENGINE)]
+            opened = _a_node(place, name) if name.startswith(ENGINE) else _a_floor(place, name, flags)
+            server = await stack.enter_async_context(opened)
+            await server.load.start()
+            stack.push_async_callback(server.load.stop)
+            servers[name] = server
+        yield servers
+
+
+@asynccontextmanager
+async def _a_place(folder: Path) -> AsyncIterator[Place]:
+    """Postgres and Valkey as `engine up` has them: durable, and the tables made."""
+    with Embedded(folder, durable=True) as embedded:
+        urls = embedded.ensure()
+        engine = make_engine(load_settings({}, database_url=urls.database))
+        await migrate(engine)
+        await engine.dispose()
+        yield Place(embedded, urls.database, urls.redis, folder)
+
+
+@asynccontextmanager
+async def _a_node(place: Place, name: str) -> AsyncIterator[Server]:
+    (place.folder / name).mkdir(exist_ok=True)
+    stack = await Stack.up(place.embedded, place.database_url, place.redis_url, place.folder / name, nodes=1, workers=0)
+    try:
+        node: Node = stack.nodes[0]
+        yield Server(name, place, node, node.port)
+    except RuntimeError as error:
+        error.add_note(stack.logs())
+        raise
+    finally:
+        await stack.down()
+
+
+@asynccontextmanager
+async def _a_floor(place: Place, name: str, flags: Sequence[str]) -> AsyncIterator[Server]:
+    port = _free_port()
+    environ = {**os.environ, "REDIS_URL": place.redis_url, "DATABASE_URL": place.database_url}
+    program = (f"tests.bench.speed.{FLOORS[name[:2]]}", str(port), *flags)
+    process = Process(name, (), {**environ, "PYTHONPATH": str(Path.cwd())}, place.folder, program)
+    process.start()
+    try:
+        await until(lambda: _answers(process, port))
+        yield Server(name, place, process, port)
+    finally:
+        process.kill()
+
+
+async def _answers(process: Process, port: int) -> bool:
+    assert process.running, f"{process.name} ended while it started:\n{process.said()}"
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
