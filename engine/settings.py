@@ -62,8 +62,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     database_url: str = ""
     redis_url: str = ""
+    """redis:// or rediss:// for one server, redis+cluster:// or rediss+cluster:// for a cluster (hosts with commas)."""
     postgres_pool_size: Count = 8
     redis_pool_size: Count = 64
+    """Connections at most, to each primary of a cluster."""
 
     secret_key: str = ""
     """At least 32 characters. Signs tokens and keys the hashes of codes; kept outside the database."""

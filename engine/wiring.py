@@ -40,6 +40,7 @@ from engine.judging.judge_openai import OpenAIJudge
 from engine.judging.keeping import Bench
 from engine.judging.prices import Prices, read_prices
 from engine.live.clock import Clock
+from engine.live.cluster import Cluster, is_cluster
 from engine.live.connection import make_cancellable
 from engine.live.fanout import Fanout
 from engine.live.store import Live
@@ -91,15 +92,17 @@ class Backbone:
 
 def make_redis(settings: Settings) -> Redis:
     """A pool of connections that waits for a free one, and tries again when a server has restarted."""
-    pool = BlockingConnectionPool.from_url(
-        settings.redis_url,
-        max_connections=settings.redis_pool_size,
-        timeout=REDIS_SECONDS,
-        socket_timeout=None,  # kept by the connections themselves
-        socket_connect_timeout=REDIS_CONNECT_SECONDS,
-        retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.5), REDIS_RETRIES),
-        legacy_responses=False,
-    )
+    options: dict[str, Any] = {
+        "max_connections": settings.redis_pool_size,
+        "timeout": REDIS_SECONDS,
+        "socket_timeout": None,  # kept by the connections themselves
+        "socket_connect_timeout": REDIS_CONNECT_SECONDS,
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.5), REDIS_RETRIES),
+        "legacy_responses": False,
+    }
+    if is_cluster(settings.redis_url):
+        return Cluster(settings.redis_url, **options)
+    pool = BlockingConnectionPool.from_url(settings.redis_url, **options)
     make_cancellable(pool)
     return Redis.from_pool(pool)
 

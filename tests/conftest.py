@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from engine import telemetry
 from engine.embedded import Embedded, Urls
 from engine.settings import Settings, load_settings
+from tests.valkey_cluster import servers_in
 
 # A busy machine is slow, which is no fault of the code; what is promised about time has tests of its own.
 hypothesis.settings.register_profile("house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -36,7 +37,7 @@ def _logs() -> None:
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     """The session's Postgres and Valkey. A test may kill and start them; whoever comes next finds them running."""
-    with Embedded(tmp_path_factory.mktemp("servers"), durable=False) as embedded:
+    with servers_in(tmp_path_factory.mktemp("servers"), durable=False) as embedded:
         yield embedded
 
 

@@ -21,12 +21,16 @@ from urllib.parse import urlsplit
 import asyncpg
 import httpx2
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from engine.embedded import Embedded
 from engine.embedded.process import launched
+from engine.live.cluster import Cluster, is_cluster
 from engine.settings import load_settings
 from tests.loopback import http_client
 from tests.until import until
+from tests.valkey_cluster import ValkeyCluster
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = ("engine.cli",)
@@ -173,6 +177,7 @@ class Stack:
     async def restore(self) -> None:
         """Start again whatever a test has killed."""
         self.servers.ensure()
+        await self.live_again()
         for process in (*self.nodes, *self.workers):
             if not process.running:
                 process.start()
@@ -180,8 +185,13 @@ class Stack:
 
     def kill_valkey(self) -> None:
         """kill -9 of the Redis in use; `servers.ensure()` starts it on its port with its data."""
-        assert self.servers.valkey.pid is not None
-        os.kill(self.servers.valkey.pid, SIGKILL)
+        self.servers.valkey.kill()
+
+    async def live_again(self) -> None:
+        """Wait until Redis, which runs, also serves: a cluster takes its time."""
+        valkey = self.servers.valkey
+        if isinstance(valkey, ValkeyCluster):
+            await until(lambda: asyncio.to_thread(valkey.serves), READY_SECONDS)
 
     def logs(self) -> str:
         """The end of each log, for a test that fails."""
@@ -237,9 +247,10 @@ async def running_stack(
     name = f"stack_{number}"
     urls = servers.ensure()
     # Two stacks may run at a time: whoever finds an interview that its record does not know forgets it.
-    redis_url = f"{urls.redis}/{1 + number % (REDIS_DATABASES - 1)}"
-    async with Redis.from_url(redis_url) as redis:
-        await redis.flushdb()
+    redis_url = urls.redis if is_cluster(urls.redis) else f"{urls.redis}/{1 + number % (REDIS_DATABASES - 1)}"
+    async with every_redis(redis_url) as redises:
+        for redis in redises:
+            await redis.flushdb()
     await _execute(urls.database, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     database = urlsplit(urls.database)._replace(path=f"/{name}").geturl()
     try:
@@ -252,6 +263,17 @@ async def running_stack(
             await stack.down()
     finally:
         await _execute(servers.ensure().database, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@asynccontextmanager
+async def every_redis(url: str) -> AsyncIterator[list[Redis]]:
+    """The one Redis at a URL, or each primary of the cluster there."""
+    if not is_cluster(url):
+        async with Redis.from_url(url) as redis:
+            yield [redis]
+        return
+    async with Cluster(url, Retry(NoBackoff(), 0)) as cluster:
+        yield await cluster.primaries()
 
 
 async def _execute(url: str, sql: str) -> None:

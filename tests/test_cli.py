@@ -139,6 +139,12 @@ async def test_servers_are_looked_at_before_they_are_used(server_urls: Urls) -> 
         "REDIS_URL": {"redis_url": right.redis_url.replace("redis://:", "redis://:no")},
         "Redis at 127.0.0.1:1 (REDIS_URL) cannot be used": {"redis_url": "redis://127.0.0.1:1/0"},
         "cannot be used": {"redis_url": "http://127.0.0.1"},
+        "cluster support disabled": {
+            "redis_url": right.redis_url.replace("redis:", "redis+cluster:").removesuffix("/0")
+        },
+        "REDIS_URL: a cluster has no databases": {"redis_url": "redis+cluster://127.0.0.1:1/1"},
+        "REDIS_URL: a cluster is written": {"redis_url": "redis+cluster://127.0.0.1:1,"},
+        "127.0.0.1:1, 127.0.0.1:2 (REDIS_URL) cannot": {"redis_url": "redis+cluster://127.0.0.1:1,127.0.0.1:2"},
     }
     for sentence, change in wrong.items():
         with pytest.raises(Told) as error:

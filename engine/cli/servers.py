@@ -98,7 +98,7 @@ async def check_servers(settings: Settings, *, redis: bool = True) -> None:
     """See that both answer and are new enough. Raises Told, which says what is wrong and where."""
     await _check_postgres(settings.database_url)
     if redis:
-        await _check_redis(settings.redis_url)
+        await check_redis(settings.redis_url)
 
 
 async def _check_postgres(url: str) -> None:
@@ -123,22 +123,37 @@ async def _check_postgres(url: str) -> None:
         raise Told(f"{where} is version {version}; the engine needs {POSTGRES_MIN} or newer.")
 
 
-async def _check_redis(url: str) -> None:
+async def check_redis(url: str) -> None:
     from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import ConstantBackoff
     from redis.exceptions import RedisError
+
+    from engine.live.cluster import Cluster, is_cluster
 
     where = f"Redis at {_host(url, 'REDIS_URL')} (REDIS_URL)"
     try:
-        async with asyncio.timeout(CONNECT_SECONDS), Redis.from_url(url) as client:
-            version = str((await client.info("server"))["redis_version"])
+        redis = Cluster(url, Retry(ConstantBackoff(0.1), 5)) if is_cluster(url) else Redis.from_url(url)
+        async with asyncio.timeout(CONNECT_SECONDS), redis as client:
+            about = await client.info("server")
     except (OSError, TimeoutError, RedisError, ValueError, TypeError) as error:
         raise Told(f"{where} cannot be used: {_reason(error)}.") from None
+    version = str(about["redis_version"])
+    if about.get("server_mode", about.get("redis_mode")) == "cluster" and not is_cluster(url):  # Valkey's word, Redis's
+        raise Told(f"{where} is a node of a cluster. Then write redis+cluster:// (or rediss+cluster://) for redis://.")
     if tuple(int(part) for part in version.split(".")[:2]) < REDIS_MIN:
         raise Told(f"{where} is version {version}; the engine needs Redis 7.0 or Valkey 7.2, or newer.")
 
 
 def _host(url: str, variable: str) -> str:
     """Where a URL points, without what is secret in it. Raises Told."""
+    from engine.live.cluster import is_cluster, seeds_of
+
+    if is_cluster(url):
+        try:
+            return ", ".join(f"{host}:{port}" for host, port in seeds_of(url))
+        except ValueError as error:
+            raise Told(f"{variable}: {error}.") from None
     try:
         parts = urlsplit(url)
         return f"{parts.hostname or 'localhost'}:{parts.port}" if parts.port else parts.hostname or "localhost"

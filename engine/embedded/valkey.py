@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from signal import SIGTERM
 
@@ -19,8 +20,9 @@ ANSWER_SECONDS = 0.5
 class Valkey:
     """The live interviews' server. `kill` and `start` keep its data; `wipe` between them loses it."""
 
-    def __init__(self, home: Path, *, durable: bool) -> None:
-        self._home, self._durable = home, durable
+    def __init__(self, home: Path, *, durable: bool, more: Mapping[str, object] | None = None) -> None:
+        """`more`: settings of the server beside ours."""
+        self._home, self._durable, self._more = home, durable, more or {}
         self._data = home / "valkey"
         self._child = Child("valkey", home, stop_signal=SIGTERM)
         self.ask_to_stop, self.wait_stopped = self._child.ask_to_stop, self._child.wait_stopped
@@ -75,11 +77,13 @@ class Valkey:
             "port": self._port,
             "dir": f'"{self._data}"',
             "requirepass": self._password,
+            "masterauth": self._password,  # where a test makes it the replica of another
             "maxmemory-policy": "noeviction",  # an interview must never be dropped to make room
             "appendonly": "yes",
             "appendfsync": "everysec" if self._durable else "no",  # either survives kill -9 of the server
             "save": '""',
             "daemonize": "no",
+            **self._more,
         }
         path.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
         return path

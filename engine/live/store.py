@@ -7,7 +7,9 @@ from importlib import resources
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.commands.core import AsyncScript
+from redis.exceptions import RedisError
 
 from engine.core.interview import Interview, due_at
 from engine.live.clock import SKEW_MS_MAX, Clock
@@ -185,7 +187,8 @@ class Live:
                 keys = keys_of(id)
                 args: list[Any] = [id, epoch, seq, keys.bell, EVENTS_KEPT]
                 await script(keys=[keys.state, keys.events, keys.dirty], args=args, client=pipe)
-            return [reply == b"ok" for reply in await pipe.execute()]
+            # Of what a primary that is away was not told, live learns at the next sweep.
+            return [reply == b"ok" or isinstance(reply, RedisError) for reply in await _execute(pipe)]
 
     async def rebuild(self, loaded: Loaded, commands: Iterable[tuple[str, bytes]]) -> bool:
         """Install a copy made from the record, with its commands (id, hash + outcome). False: another was newer."""
@@ -288,12 +291,21 @@ class Live:
             for partition in range(PARTITIONS):
                 key = f"{partition_tag(partition)}:{index}"
                 pipe.zrange(key, "-inf", until, byscore=True, offset=0, num=DUE_AT_ONCE)
-            found = await pipe.execute()
-        return [id.decode() for ids in found for id in ids]
+            found = await _execute(pipe)
+        return [id.decode() for ids in found if not isinstance(ids, RedisError) for id in ids]
 
     def _script(self, name: str) -> AsyncScript:
         source = resources.files("engine.live").joinpath(f"{name}.lua").read_text()
         return self.redis.register_script(source)
+
+
+async def _execute(pipe: Pipeline) -> list[Any]:
+    """The answers; of a cluster some may be errors, but not all."""
+    answers = await pipe.execute(raise_on_error=False)
+    errors = [answer for answer in answers if isinstance(answer, RedisError)]
+    if errors and len(errors) == len(answers):
+        raise errors[0]
+    return answers
 
 
 def _loaded(fields: dict[bytes, bytes]) -> Loaded | None:

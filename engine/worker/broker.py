@@ -11,13 +11,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
 
+from engine.live.cluster import follow, is_cluster, node_url
 from engine.settings import Settings
 from engine.telemetry import log
 
 if TYPE_CHECKING:
     from taskiq_redis import RedisStreamBroker
 
-QUEUE: Final = "evaluations"
+QUEUE: Final = "{evaluations}"
+"""A hash tag: what the broker keeps beside its stream is named after it, and must be in its slot of a cluster."""
 GROUP: Final = "workers"
 EVALUATE: Final = "evaluation.run.1"
 """The task's name carries a version: a worker drops what it does not know, and the reapers ring again."""
@@ -39,8 +41,8 @@ def make_broker(settings: Settings) -> RedisStreamBroker:
     """A broker that has not connected yet. Workers and those who ring make their own."""
     from taskiq_redis import RedisStreamBroker
 
-    return RedisStreamBroker(
-        settings.redis_url,
+    broker = RedisStreamBroker(
+        node_url(settings.redis_url),
         queue_name=QUEUE,
         consumer_group_name=GROUP,
         consumer_name=uuid.uuid4().hex,
@@ -55,6 +57,9 @@ def make_broker(settings: Settings) -> RedisStreamBroker:
         socket_connect_timeout=CONNECT_SECONDS,
         retry=Retry(ExponentialWithJitterBackoff(base=BACKOFF_SECONDS, cap=BACKOFF_SECONDS_MAX), RETRIES),
     )
+    if is_cluster(settings.redis_url):
+        follow(broker.connection_pool, settings.redis_url, QUEUE)
+    return broker
 
 
 async def ring(broker: RedisStreamBroker, interview: UUID | str, run: int) -> bool:

@@ -13,11 +13,10 @@ from functools import partial
 from signal import SIGCONT, SIGSTOP
 
 import asyncpg
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from tests.chaos.history import History, Outage
-from tests.stack import Node, Process, Stack
+from tests.stack import Node, Process, Stack, every_redis
 from tests.until import time_passes, until
 
 REST_SECONDS = (0.2, 1.2)
@@ -80,12 +79,13 @@ class Nemesis:
             self._lasting = None
 
     async def _cut_doorbells(self, chance: random.Random) -> None:
-        async with Redis.from_url(self.stack.redis_url) as redis:
-            while True:
-                await time_passes(chance.uniform(*BELL_SECONDS))
-                with suppress(RedisError):  # it is away itself
-                    await redis.client_kill_filter(_type="pubsub")
-                    self.done.append("doorbells")
+        while True:
+            await time_passes(chance.uniform(*BELL_SECONDS))
+            with suppress(RedisError):  # it is away itself
+                async with every_redis(self.stack.redis_url) as redises:
+                    for redis in redises:
+                        await redis.client_kill_filter(_type="pubsub")
+                self.done.append("doorbells")
 
     async def _pauses(self, times: int, chance: random.Random) -> None:
         for _ in range(times):
@@ -161,15 +161,17 @@ class Nemesis:
         self._down("valkey")
         await time_passes(chance.uniform(*DOWN_SECONDS))
         self.stack.servers.ensure()
+        await self.stack.live_again()
         self._note("valkey")
 
     async def _flush(self, chance: random.Random) -> None:
-        async with Redis.from_url(self.stack.redis_url) as redis:
-            while True:
-                with suppress(RedisError):  # killed at this very instant
-                    self._down("flush")
-                    await redis.flushall()
-                    break
+        while True:
+            with suppress(RedisError):  # killed at this very instant
+                self._down("flush")
+                async with every_redis(self.stack.redis_url) as redises:
+                    for redis in redises:
+                        await redis.flushall()
+                break
         self._note("flush")
 
     def _down(self, name: str) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.core.interview import Interview as Folded
@@ -19,7 +18,9 @@ from engine.live.state import fields_of
 from engine.live.store import Live
 from engine.record import evaluations
 from engine.recorder.rebuilder import Rebuilder
+from engine.settings import load_settings
 from engine.telemetry import make_metrics
+from engine.wiring import make_redis
 from protocol.words import FIELDS
 from tests.chaos.history import Copy, Event, Interview, Result
 
@@ -59,7 +60,7 @@ async def read_record(engine: AsyncEngine, database_url: str, redis_url: str) ->
     """Every interview there is."""
     connection = await asyncpg.connect(database_url)
     try:
-        async with Redis.from_url(redis_url) as redis:
+        async with make_redis(load_settings({}, redis_url=redis_url)) as redis:
             reader = _Reader(connection, engine, Live(redis, Clock()))
             return {row["id"]: await reader.interview(row) for row in await connection.fetch(INTERVIEWS)}
     finally:

@@ -17,7 +17,6 @@ from pathlib import Path
 import asyncpg
 import httpx2
 
-from engine.embedded import Embedded
 from engine.identity.keys import derive
 from engine.identity.logins import Client as LoginClient
 from engine.identity.logins import Logins
@@ -40,6 +39,7 @@ from tests.fake_model.server import FakeModel, Step
 from tests.loopback import http_client
 from tests.stack import PROGRAM, SECRET, Stack
 from tests.until import time_passes, until
+from tests.valkey_cluster import servers_in
 
 PATIENT = ("url-shortener", 2, 3)
 """The question whose ends are left to the clock, and its two limits in seconds."""
@@ -334,7 +334,7 @@ async def durable_stack(
         model.script(Step(token_seconds=TOKEN_SECONDS, times=MODEL_CALLS))
         environ |= {"ENGINE_JUDGE": "openai", "OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "of no worth",
                     "ENGINE_JUDGE_REPEATS": "never"}  # fmt: skip
-    with Embedded(folder / "servers", durable=True) as servers:
+    with servers_in(folder / "servers", durable=True) as servers:
         urls = servers.ensure()
         engine = make_engine(load_settings({}, database_url=urls.database, redis_url=urls.redis))
         await migrate(engine)

@@ -6,11 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
-from redis.asyncio import Redis
 
 from tests.e2e.conftest import SignIn
 from tests.e2e.contract import Wire
-from tests.stack import Stack
+from tests.stack import Stack, every_redis
 from tests.until import until
 
 SLUG = "parking-garage"
@@ -56,8 +55,9 @@ async def _long_ago(stack: Stack, postgres: asyncpg.Connection, interview: str) 
         interview,
         LONG_AGO,
     )
-    async with Redis.from_url(stack.redis_url) as redis:
-        await redis.flushdb()
+    async with every_redis(stack.redis_url) as redises:
+        for redis in redises:
+            await redis.flushdb()
 
 
 async def _is_judged(stack: Stack, postgres: asyncpg.Connection, interview: str) -> None:
