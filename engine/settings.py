@@ -31,6 +31,7 @@ LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Limit = Annotated[int, Meta(ge=0)]
+Failpoint = Annotated[str, Meta(pattern=r"^[a-z.]+=(kill|raise|pause:\d+(\.\d+)?)(@[1-9]\d*)?$")]
 
 
 class SettingsError(ValueError):
@@ -132,6 +133,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     heartbeat_grace_seconds: Seconds = 10.0
     drain_seconds: Seconds = 10.0
 
+    failpoints: tuple[Failpoint, ...] = ()
+    """For tests, and refused in production: at a named instant (engine/failpoints.py) the process dies, fails or stands
+    still. `commit.after=kill`, `ring=raise`, `claimed=pause:5`; `@3` after it means the third pass."""
+
     def __repr__(self) -> str:
         """Without what is secret: settings are in the repr of many a part."""
         shown = ((name, getattr(self, name)) for name in self.__struct_fields__)
@@ -206,7 +211,7 @@ def weakness(secret: str) -> str | None:
 
 
 MAKE_SECRET = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
-LISTS = frozenset({"allowed_origins", "trusted_proxies", "older_secret_keys", "judge_fallbacks"})
+LISTS = frozenset({"allowed_origins", "trusted_proxies", "older_secret_keys", "judge_fallbacks", "failpoints"})
 OF_OTHERS = frozenset({"ENGINE_PG_BINDIR", "ENGINE_REDIS_BIN"})
 """Where `embedded` looks for other server binaries; read through `binaries()` below."""
 
@@ -259,6 +264,8 @@ def _check_production(settings: Settings) -> None:
             raise SettingsError(f"{_variable(field)}: {why}; {MAKE_SECRET}")
     if settings.google_client_id and not settings.google_jwks_url.startswith("https://"):
         raise SettingsError("ENGINE_GOOGLE_JWKS_URL: production fetches keys by https only")
+    if settings.failpoints:
+        raise SettingsError("ENGINE_FAILPOINTS: production does not break on purpose")
     if not settings.smtp_host:
         raise SettingsError("ENGINE_SMTP_HOST: production sends codes by SMTP; the development mailbox is refused")
     for field in ("database_url", "redis_url", "public_url"):

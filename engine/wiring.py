@@ -21,6 +21,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 
+from engine import failpoints
 from engine.conductor import Conductor, deadlines
 from engine.conductor.shelf import Matching, OnTheSpot, Shelf
 from engine.core.pack import parse_pack
@@ -109,6 +110,7 @@ def make_redis(settings: Settings) -> Redis:
 
 def make_backbone(settings: Settings, ring: Ring, *, clock_offset_ms: int = 0) -> Backbone:
     """Everything below the doors; nothing connects or runs yet. `ring` tells the queue that a run waits."""
+    failpoints.arm(settings.failpoints)
     metrics = make_metrics()
     engine = make_engine(settings)
     redis = make_redis(settings)

@@ -10,11 +10,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -64,13 +65,14 @@ class Process:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> None:
-        """Start it; `ready` is another matter."""
+    def start(self, environ: Mapping[str, str] | None = None) -> None:
+        """Start it, this time with these variables as well; `ready` is another matter."""
         assert not self.running, f"{self.name} runs already"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 launched(self._command, who="self", signal=SIGKILL),
-                env=self._environ, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                env={**self._environ, **(environ or {})}, cwd=ROOT,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip
 
@@ -136,11 +138,13 @@ class Stack:
     @classmethod
     async def up(
         cls, servers: Embedded, database_url: str, redis_url: str, folder: Path,
-        *, nodes: int = 2, workers: int = 1, program: tuple[str, ...] = PROGRAM, **environ: str,
+        *, nodes: int = 2, workers: int = 1, program: tuple[str, ...] = PROGRAM,
+        first: Mapping[str, Mapping[str, str]] = MappingProxyType({}), **environ: str,
     ) -> Stack:  # fmt: skip
         """Load the questions, start all processes side by side, and wait until the nodes are ready.
 
-        `program`: what is started in place of the engine, given the engine's arguments.
+        `program`: what is started in place of the engine, given the engine's arguments. `first`: by a process's name,
+        what is in its environment this first time only.
         """
         environ = {
             "PATH": os.environ.get("PATH", ""), "HOME": str(folder), "PYTHONPATH": str(ROOT),
@@ -152,7 +156,7 @@ class Stack:
         stack.workers = tuple(Process(f"worker{i}", ("worker",), environ, folder, program) for i in range(workers))
         await stack.load_packs()
         for process in (*stack.nodes, *stack.workers):
-            process.start()
+            process.start(first.get(process.name))
         await stack.ready()
         return stack
 
@@ -240,7 +244,14 @@ class Candidate:
 
 @asynccontextmanager
 async def running_stack(
-    servers: Embedded, template: str, folder: Path, *, nodes: int = 2, workers: int = 1, **environ: str
+    servers: Embedded,
+    template: str,
+    folder: Path,
+    *,
+    nodes: int = 2,
+    workers: int = 1,
+    first: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    **environ: str,
 ) -> AsyncIterator[Stack]:
     """A stack with databases of its own in both servers; all of it gone in the end."""
     number = next(_numbers)
@@ -255,7 +266,15 @@ async def running_stack(
     database = urlsplit(urls.database)._replace(path=f"/{name}").geturl()
     try:
         stack = await Stack.up(
-            servers, database, redis_url, folder, nodes=nodes, workers=workers, program=PROGRAM, **environ
+            servers,
+            database,
+            redis_url,
+            folder,
+            nodes=nodes,
+            workers=workers,
+            program=PROGRAM,
+            first=first,
+            **environ,
         )
         try:
             yield stack

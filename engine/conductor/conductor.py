@@ -17,6 +17,7 @@ from engine.core import machine
 from engine.core.appeals import under_way
 from engine.core.interview import Interview, due_at, evolve, previous_question
 from engine.core.machine import Announce, ClockRan, Decided, Refused
+from engine.failpoints import failpoint
 from engine.live.fanout import Bell, Fanout
 from engine.live.store import Live
 from engine.live.values import Applied, Arrival, Change, Loaded, Look, Miss, Seen
@@ -152,6 +153,7 @@ class Conductor:
                 continue
             self._remember(arrival.loaded)
             durable = await self._see_recorded(arrival.loaded, body.resume)
+            failpoint("hello")
             return Greeting(arrival, durable, _acks(body.pending, arrival, durable))
         raise TimeoutError("the interview could not be rebuilt")
 
@@ -205,8 +207,10 @@ class Conductor:
     async def _commit(self, act: _Act, loaded: Loaded, decided: Decided, now: int) -> Ack | Refusal | None:
         """Commit what was decided. None: something moved meanwhile, decide again."""
         change = _change(act, loaded, decided, now)
+        failpoint("commit.before")
         with self._metrics.commit_seconds.time():
             reply = await self.live.commit(change)
+        failpoint("commit.after")
         match reply:
             case Applied():
                 return await self._applied(act, change)
@@ -233,6 +237,7 @@ class Conductor:
             durable = await self.recorder.ensure(loaded, patient=True)
         if durable == "record":
             self._remember_recorded(loaded)
+        failpoint("tell")
         await self._tell(loaded, durable)
         self._ring_worker(change)
         return _ack(act.id, _outcome.decode(change.outcome), durable)

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.conductor.conductor import Conductor
+from engine.failpoints import failpoint
 from engine.record import interviews
 from engine.recorder import Lost, NotThere, Parked
 from engine.telemetry import log
@@ -82,6 +83,7 @@ async def _act_on(conductor: Conductor, ids: list[str]) -> None:
 async def _act(conductor: Conductor, id: str) -> None:
     """One interview's trouble must not hold up the next one's deadline."""
     try:
+        failpoint("deadline")
         await conductor.clock(id)
     except NotThere:
         await conductor.live.forget(id)

@@ -11,6 +11,7 @@ import msgspec
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from engine.failpoints import failpoint
 from engine.identity import tokens
 from engine.identity.keys import Keys
 from engine.identity.refused import Reason, SignInRefused
@@ -118,6 +119,7 @@ class Logins:
                 again = await self._again(connection, login, token, client, now)
                 user_id, new = again if again else (None, new)
             user = await accounts.user_by_id(connection, user_id) if user_id else None
+        failpoint("refresh")
         if user is None:
             # Whichever request ended it: the access tokens of this login end too, now and on every repetition.
             await ended_logins.end(self._redis, [login], self._remembered_seconds)

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 import msgspec
 from email_validator import validate_email
 
+from engine.failpoints import failpoint
 from engine.telemetry import Metrics, log
 
 WAITING_MAX = 1_000
@@ -97,6 +98,7 @@ class MailRoom:
     async def _send(self, mail: Mail) -> Literal["sent", "failed", "error"]:
         for pause in (*RETRY_SECONDS, None):
             try:
+                failpoint("mail")
                 await self._mailer.send(mail)
             except MailFailed as failed:
                 log.warning("mail_not_taken", again=failed.again and pause is not None)

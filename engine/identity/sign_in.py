@@ -12,6 +12,7 @@ import msgspec
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from engine.failpoints import failpoint
 from engine.identity import codes, pending
 from engine.identity.codes import BadAddress
 from engine.identity.google import BadIdentity, Identity, ProviderAway
@@ -107,6 +108,7 @@ class SignIn:
             allowed = await challenges.open_challenge(connection, challenge, now)
             await challenges.forget_old(connection, now)
         if allowed:
+            failpoint("code")
             self._post(address, code, now)
         else:
             log.warning("code_withheld", reason="failures")

@@ -10,6 +10,7 @@ from uuid import UUID
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from engine.failpoints import failpoint
 from engine.record import results
 from engine.recorder import AWAY, Lost, NotThere, Parked
 from engine.telemetry import log
@@ -48,6 +49,7 @@ async def announce_end(engine: AsyncEngine, announce: Announce, interview: UUID,
     for id, body in _words(stored, stored.ended):
         if await tell(announce, interview, f"eval:{run}:{id}", body) is None:
             return False
+    failpoint("announced")
     return True
 
 

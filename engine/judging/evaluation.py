@@ -13,6 +13,7 @@ from engine.core.evidence import Triviality, Verdict, triviality
 from engine.core.pack import Criterion, Pack, decode_pack
 from engine.core.repeats import PASS_LEVEL, REPEATS, band, is_near, key
 from engine.core.rubric import Facts, count_criterion, score_criterion, total
+from engine.failpoints import failpoint
 from engine.judging.announcing import announce_end, word_of
 from engine.judging.appeal import Appealed
 from engine.judging.bullets import filled
@@ -46,6 +47,7 @@ async def evaluate(bench: Bench, interview: UUID, run: int) -> Ending:
         return "not_claimed"
     fence = Fence(interview, run, claim.attempt)
     log.info("evaluation_claimed", interview=interview, run=run, attempt=claim.attempt, reused=len(claim.landed))
+    failpoint("claimed")
     began = time.monotonic()
     work = _to_its_end(Keeper(bench, fence, claim.landed), claim.appeal)
     try:

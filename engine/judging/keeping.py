@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.core.afterwards import FirstShown, quotes
 from engine.core.repeats import decided
+from engine.failpoints import failpoint
 from engine.judging.announcing import Announce, tell, word_of
 from engine.judging.budget import NO_LIMIT, Budget, Purse
 from engine.judging.judge import Judge
@@ -76,13 +77,17 @@ class Keeper:
         return {result.id: result for result in decided({key: one.result for key, one in self.landed.items()})}
 
     async def keep(self, landed: Landed) -> None:
+        failpoint("verdict.before")
         if not await patiently(self.fence, partial(evaluations.land, self.bench.engine, self.fence, landed)):
             raise LeaseLost
+        failpoint("verdict.after")
         self.landed[landed.key] = landed
 
     async def finish(self, handed: Handed, result: Result) -> Ending:
+        failpoint("end.before")
         if not await patiently(self.fence, partial(evaluations.finish, self.bench.engine, self.fence, handed, result)):
             raise LeaseLost
+        failpoint("end.after")
         return "done"
 
     async def fail(self, error: Error) -> Ending:

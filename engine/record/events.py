@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.core.draft import checksum
 from engine.core.interview import Interview
+from engine.failpoints import failpoint
 from protocol import events
 from protocol.codec import decode_event, event_type
 from protocol.words import FIELDS
@@ -138,6 +139,8 @@ async def write(engine: AsyncEngine, batches: Sequence[Batch]) -> set[str]:
                 rows.add(batch)
         for statement, columns in rows.statements():
             await connection.execute(statement, *columns)
+        failpoint("record.before")
+    failpoint("record.after")
     return written
 
 

@@ -7,6 +7,7 @@ import asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.core.interview import Interview, evolve
+from engine.failpoints import failpoint
 from engine.live.store import Live
 from engine.live.values import Loaded
 from engine.record import events as record
@@ -60,10 +61,12 @@ class Rebuilder:
         if not await interviews.raise_epoch(self._engine, id, row.epoch, epoch):
             await asyncio.sleep(OTHERS_SECONDS)
             return
+        failpoint("rebuild.before")
         interview, commands = await self._read(id)
         installed = await self._live.rebuild(
             Loaded(interview=interview, epoch=epoch, recorded=interview.seq, user=str(row.user_id)), commands
         )
+        failpoint("rebuild.after")
         if await interviews.read(self._engine, id) is None:  # deleted while it was read: it must not come back
             await self._live.erase([id])
             raise NotThere(id)

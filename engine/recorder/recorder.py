@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from engine.failpoints import failpoint
 from engine.live.store import Live
 from engine.live.values import Change, Entry, Loaded
 from engine.record import events as record
@@ -278,7 +279,9 @@ class Recorder:
     async def _tell(self, recorded: Sequence[tuple[str, _Waiting, int]]) -> None:
         """The record has these interviews' events to `last`: live learns it, sockets are rung, waiters go on."""
         try:
+            failpoint("recorded.before")
             alive = await self._live.all_recorded([(id, waiting.loaded.epoch, last) for id, waiting, last in recorded])
+            failpoint("recorded.after")
         except (RedisError, OSError) as error:
             log.warning("live_away", error=type(error).__name__)
             alive = [True] * len(recorded)  # they are recorded; live learns it at the next sweep

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from engine.conductor import StateReset
 from engine.core.interview import snapshot
+from engine.failpoints import failpoint
 from engine.live import tickets
 from engine.live.limits import Limit
 from engine.live.tickets import TICKET_TTL_SECONDS, Ticket
@@ -157,6 +158,7 @@ async def start_interview(request: Request) -> Response:
         if error.why == "unknown":
             raise Problem(Kind.NOT_FOUND, "There is no such question.") from None
         raise Problem(Kind.NOT_PLAYABLE, NOT_PLAYABLE[error.why]) from None
+    failpoint("started")
     if row.phase != "submitted":
         await parts.conductor.load(str(row.id))
     return reply(_view(row), 201 if new else 200)

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from starlette.websockets import WebSocket
 
 from engine.conductor import Conductor
+from engine.failpoints import failpoint
 from engine.live import logins
 from engine.live.fanout import Fanout
 from engine.settings import Settings
@@ -98,12 +99,14 @@ class Sockets:
     async def drain(self, seconds: float) -> None:
         """Ask every client to go elsewhere, spread over time, and close who is still here in the end."""
         self.draining = True
+        failpoint("draining")
         if not self._open:
             return
         window_ms = min(seconds / 2, len(self._open) / DRAIN_RATE) * 1000
         log.info("draining", sockets=len(self._open), window_ms=round(window_ms))
         for socket in tuple(self._open):
             socket.tell(Drain(d=DrainBody(in_ms=round(random.uniform(0, window_ms)))))
+        failpoint("drained")
         await self._empty(seconds - STRAGGLER_SECONDS)
         for socket in tuple(self._open):
             socket.end(Close.DRAIN, "draining")

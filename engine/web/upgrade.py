@@ -8,6 +8,7 @@ from uuid import UUID
 from redis.asyncio import Redis
 from starlette.websockets import WebSocket
 
+from engine.failpoints import failpoint
 from engine.live import logins, tickets
 from engine.live.limits import Limit, network, take
 from engine.live.tickets import Ticket
@@ -74,6 +75,7 @@ async def _check(ws: WebSocket, redis: Redis, settings: Settings) -> Granted | D
     ticket = await tickets.redeem(redis, opaque) if opaque else None
     if ticket is None:
         return Denied(UNAUTHORISED, "ticket_refused", "The ticket was used, is too old, or never was; get a new one.")
+    failpoint("ticket")
     if ticket.origin != origin:
         return Denied(FORBIDDEN, "origin_refused", "The ticket was given to another origin.")
     if await logins.ended(redis, UUID(ticket.login)):

@@ -11,6 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
 
+from engine.failpoints import failpoint
 from engine.live.cluster import follow, is_cluster, node_url
 from engine.settings import Settings
 from engine.telemetry import log
@@ -70,6 +71,7 @@ async def ring(broker: RedisStreamBroker, interview: UUID | str, run: int) -> bo
     # By name: whoever rings knows no tasks.
     kicker: AsyncKicker[..., None] = AsyncKicker(task_name=EVALUATE, broker=broker, labels={})
     try:
+        failpoint("ring")
         async with asyncio.timeout(RING_SECONDS):
             await kicker.kiq(str(interview), run)
     except (SendTaskError, RedisError, OSError, TimeoutError) as error:

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+from engine.failpoints import failpoint
 from engine.judging.evaluation import evaluate
 from engine.judging.keeping import Bench
 from engine.record.past_runs import strikes
@@ -44,6 +45,7 @@ class Workshop:
     async def _one(self, interview: UUID, run: int) -> None:
         async with self._free:
             try:
+                failpoint("unclaimed")
                 suspect = await strikes(self._bench.engine, interview) >= SUSPECT_FROM
                 if suspect and self._alone.locked():
                     log.info("evaluation_waits", interview=interview, run=run)

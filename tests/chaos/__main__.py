@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import random
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 from engine import telemetry
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.nemesis import Nemesis
+from tests.chaos.points import Points, batches, cases
 from tests.chaos.trial import PATIENCE_SECONDS, Report, Trial, durable_stack
 from tests.fake_model.server import FakeModel
 from tests.stack import PROGRAM
@@ -24,6 +26,7 @@ MUTANT_KILLS, MUTANT_FLUSHES, MUTANT_PEOPLE = 9, 6, 6
 """Of a trial for a mutant: under a minute each."""
 MUTANT_PROGRAM = "tests.chaos.mutant_node"
 MUTANT_TRIALS = 3
+POINT_PEOPLE, POINT_SECONDS_MAX = 2, 120
 MUTANT_PATIENCE_SECONDS = 20.0
 """For a trial that is expected to leave somebody waiting."""
 
@@ -36,14 +39,18 @@ def main() -> int:
     parser.add_argument("--people", type=int, help=f"interviews at once ({PEOPLE})")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of all that is random in the trial")
     parser.add_argument("--minutes", type=float, help="trials with seed, seed + 1, ... until so much time has passed")
+    parser.add_argument("--failpoints", action="store_true", help="break every process at each of its failpoints")
+    parser.add_argument("--only", default="", help="with --failpoints: just the cases in whose name this is")
     parser.add_argument("--mutant", choices=[*MUTANTS, "all"], help="a broken engine, which must be caught")
     parser.add_argument("--trials", type=int, default=MUTANT_TRIALS, help="within how many a mutant must be caught")
     arguments = parser.parse_args()
-    telemetry.configure("console")
+    telemetry.configure("console", level=logging.WARNING)
     usual = (MUTANT_KILLS, MUTANT_FLUSHES, MUTANT_PEOPLE) if arguments.mutant else (KILLS, None, PEOPLE)
     for name, value in zip(("kills", "flushes", "people"), usual, strict=True):
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
+    if arguments.failpoints:
+        return asyncio.run(_failpoints(arguments.seed, arguments.only))
     if arguments.mutant:
         names = list(MUTANTS) if arguments.mutant == "all" else [arguments.mutant]
         return 0 if all([_caught(name, arguments) for name in names]) else 1
@@ -79,6 +86,27 @@ def _caught(name: str, arguments: argparse.Namespace) -> bool:
             return True
     _say(f"{name}: NOT CAUGHT in {arguments.trials} trials from seed {arguments.seed}")
     return False
+
+
+async def _failpoints(seed: int, only: str) -> int:
+    """All cases, trial after trial on one stack; 1 when anything was lost, doubled or wrong."""
+    given = batches(case for case in cases() if only in str(case))
+    reports: list[Report] = []
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        async with durable_stack(Path(folder)) as stack:
+            for number, batch in enumerate(given, 1):
+                points, seed = Points(batch), seed + 1
+                await points.arm(stack)
+                patient = any(case.point == "deadline" for case in batch)
+                report = await Trial(stack, seed).run(
+                    points, people=POINT_PEOPLE, patient=patient, seconds_max=POINT_SECONDS_MAX
+                )
+                reports.append(report)
+                _say(f"{number:3}/{len(given)}  {', '.join(map(str, batch))}: {report.summary()}")
+                for violation in report.violations:
+                    _say(f"  {violation.clause}: {violation.what}")
+    _say("", *Report.sum(reports).lines())
+    return 1 if any(report.violations for report in reports) else 0
 
 
 async def _trial(seed: int, arguments: argparse.Namespace, mutant: str = "") -> Report:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -57,8 +57,8 @@ class Nemesis:
         """Kill nodes, workers and Valkey `each` times, and empty Redis `flushes` times; all of them side by side."""
         nodes, workers = self.stack.nodes, self.stack.workers
         shares: list[tuple[Fault, int]] = [(self._valkey, each), (self._flush, flushes)]
-        shares += [(partial(self._node, node), _share(each, i, nodes)) for i, node in enumerate(nodes)]
-        shares += [(partial(self._worker, worker), _share(each, i, workers)) for i, worker in enumerate(workers)]
+        for kind in (nodes, workers):
+            shares += [(partial(self._kill, process), _share(each, i, kind)) for i, process in enumerate(kind)]
         async with asyncio.TaskGroup() as group:
             for fault, times in shares:
                 group.create_task(self._again_and_again(fault, times, random.Random(self.chance.random())))
@@ -128,33 +128,36 @@ class Nemesis:
             await time_passes(chance.uniform(*self._rest_seconds))
             await fault(chance)
 
-    async def _node(self, node: Node, chance: random.Random) -> None:
-        await self._kill(node, chance)
+    async def again(
+        self, process: Process, down_seconds: float = 0.0, environ: Mapping[str, str] | None = None
+    ) -> None:
+        """kill -9, unless it is dead; started again, this time with these variables; and wait until it is at work."""
+        process.kill()
+        self._down(process.name)
+        await time_passes(down_seconds)
+        said = process.log.stat().st_size
+        process.start(environ)
+        await (self._ready(process) if isinstance(process, Node) else self._at_work(process, said))
+        self._note(process.name)
+
+    async def _ready(self, node: Node) -> None:
         while True:
             try:
                 await node.ready()
                 break
             except AssertionError:  # it ended, for Valkey was away as well: a supervisor would start it again
                 node.start()
-        self._note(node.name)
 
-    async def _worker(self, worker: Process, chance: random.Random) -> None:
-        said = worker.log.stat().st_size
-        await self._kill(worker, chance)
-
+    async def _at_work(self, worker: Process, said: int) -> None:
         def at_work() -> bool:
             if not worker.running:
                 worker.start()
             return b"worker_started" in worker.log.read_bytes()[said:]
 
         await until(at_work, START_SECONDS)
-        self._note(worker.name)
 
     async def _kill(self, process: Process, chance: random.Random) -> None:
-        process.kill()
-        self._down(process.name)
-        await time_passes(chance.uniform(*DOWN_SECONDS))
-        process.start()
+        await self.again(process, chance.uniform(*DOWN_SECONDS))
 
     async def _valkey(self, chance: random.Random) -> None:
         self.stack.kill_valkey()

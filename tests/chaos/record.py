@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -25,12 +26,14 @@ from protocol.words import FIELDS
 from tests.chaos.history import Copy, Event, Interview, Result
 
 AUDIT = """
-CREATE TABLE chaos_ends (at timestamptz NOT NULL DEFAULT clock_timestamp(), interview_id uuid, run int, state text);
-CREATE FUNCTION chaos_ended() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+CREATE TABLE IF NOT EXISTS chaos_ends (
+  at timestamptz NOT NULL DEFAULT clock_timestamp(), interview_id uuid, run int, state text
+);
+CREATE OR REPLACE FUNCTION chaos_ended() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   INSERT INTO chaos_ends (interview_id, run, state) VALUES (NEW.interview_id, NEW.run, NEW.state);
   RETURN NULL;
 END $$;
-CREATE TRIGGER chaos_ended AFTER UPDATE ON evaluation_runs FOR EACH ROW
+CREATE OR REPLACE TRIGGER chaos_ended AFTER UPDATE ON evaluation_runs FOR EACH ROW
   WHEN (NEW.finished_at IS DISTINCT FROM OLD.finished_at) EXECUTE FUNCTION chaos_ended();
 """
 """Writes down each end of a run, whoever made it, in the very transaction."""
@@ -42,7 +45,7 @@ SELECT i.id::text, i.phase, extract(epoch FROM i.started_at) * 1000 AS started, 
         FROM evaluations e WHERE e.interview_id = i.id) AS evaluations,
        (SELECT array_agg(c.run || ' ' || c.state ORDER BY c.at) FROM chaos_ends c WHERE c.interview_id = i.id) AS ends,
        (SELECT array_agg(r.state ORDER BY r.run) FROM evaluation_runs r WHERE r.interview_id = i.id) AS runs
-FROM interview_sessions i LEFT JOIN solutions s ON s.interview_id = i.id
+FROM interview_sessions i LEFT JOIN solutions s ON s.interview_id = i.id WHERE i.id::text = ANY($1::text[])
 """
 EVENTS = """
 SELECT seq, body, command_id, body_hash, outcome FROM interview_events WHERE interview_id = $1::text::uuid ORDER BY seq
@@ -56,13 +59,16 @@ async def audit(database_url: str) -> None:
     await connection.close()
 
 
-async def read_record(engine: AsyncEngine, database_url: str, redis_url: str) -> dict[str, Interview]:
-    """Every interview there is."""
+async def read_record(
+    engine: AsyncEngine, database_url: str, redis_url: str, ids: Collection[str]
+) -> dict[str, Interview]:
+    """These interviews."""
     connection = await asyncpg.connect(database_url)
     try:
         async with make_redis(load_settings({}, redis_url=redis_url)) as redis:
             reader = _Reader(connection, engine, Live(redis, Clock()))
-            return {row["id"]: await reader.interview(row) for row in await connection.fetch(INTERVIEWS)}
+            rows = await connection.fetch(INTERVIEWS, list(ids))
+            return {row["id"]: await reader.interview(row) for row in rows}
     finally:
         await connection.close()
 

@@ -35,7 +35,8 @@ def _inbound(name: str, pid: int, port: int) -> list[Rest]:
     if not table.exists():
         return []
     rows = [line.split() for line in table.read_text().splitlines()[1:]]
-    held = sum(int(row[1].rpartition(":")[2], 16) == port and row[3] in OPEN_STATES for row in rows)
+    own = f"0100007F:{port:04X}"  # others on this machine may use the same port of another address
+    held = sum(row[1] == own and row[3] in OPEN_STATES for row in rows)
     return [Rest(of=name, what="connections of clients", held=held)]
 
 

@@ -61,7 +61,7 @@ SETTLE_SECONDS = 40.0
 SETTLE_SECONDS_IF_STUCK = 3.0
 REST_SECONDS = 5.0
 LEASE_SECONDS = 2
-SIGNED = re.compile(r"\bp\d+i\d+w\b")
+SIGNED = re.compile(r"\bp\d+w\b")
 CANCEL_SECONDS = 1.0
 
 
@@ -115,6 +115,13 @@ class Report:
     def by_clause(self) -> Counter[str]:
         return Counter(violation.clause for violation in self.violations)
 
+    def summary(self) -> str:
+        """The figures in one line."""
+        return (
+            f"{len(self.history.interviews)} interviews, {self.acknowledged} acknowledged, {self.count('lost')} lost, "
+            f"{self.count('twice')} doubled, {len(self.violations)} violations, {self.seconds:.1f} s"
+        )
+
     def lines(self) -> list[str]:
         """The figures, one a line."""
         sent = len(self.history.ops)
@@ -152,6 +159,7 @@ class Trial:
         self._settings = load_settings(stack.environ)
         self._engine, self._redis = make_engine(self._settings), make_redis(self._settings)
         self._played = 0
+        self._started: set[str] = set()
         self._playing: set[Client] = set()
 
     async def run(
@@ -159,10 +167,14 @@ class Trial:
         faults: Callable[[Nemesis], Awaitable[None]],
         *,
         people: int,
+        patient: int = 1,
         seconds_max: float | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> Report:
-        """Play while there are faults, let everything settle, and check. AssertionError if the faults do not end."""
+        """Play while there are faults, let everything settle, and check. AssertionError if the faults do not end.
+
+        `patient`: how many of the people leave the ends of phases to the clock.
+        """
         await shorten(self.stack.database_url)
         await audit(self.stack.database_url)
         began, history = time.monotonic(), self.report.history
@@ -173,7 +185,7 @@ class Trial:
         try:
             async with asyncio.timeout(seconds_max), asyncio.TaskGroup() as crowd:
                 persons = [
-                    crowd.create_task(self._person(i, random.Random(self.chance.random()), breaking))
+                    crowd.create_task(self._person(random.Random(self.chance.random()), breaking, i < patient))
                     for i in range(people)
                 ]
                 await breaking
@@ -183,7 +195,9 @@ class Trial:
                 seconds = SETTLE_SECONDS_IF_STUCK if stuck else SETTLE_SECONDS
                 await until(lambda: settled(self.stack.database_url), seconds)
             history.rest = await self._rest()
-            history.interviews = await read_record(self._engine, self.stack.database_url, self.stack.redis_url)
+            history.interviews = await read_record(
+                self._engine, self.stack.database_url, self.stack.redis_url, self._started
+            )
         except TimeoutError:
             raise AssertionError(f"the faults did not end: {nemesis.done}\n{self.stack.logs()}") from None
         finally:
@@ -240,13 +254,12 @@ class Trial:
             calls.append(Call(interview=interview, criterion=call.criterion, whole=call.outcome == "answered"))
         return calls
 
-    async def _person(self, number: int, chance: random.Random, breaking: asyncio.Future[None]) -> None:
+    async def _person(self, chance: random.Random, breaking: asyncio.Future[None], patient: bool) -> None:
         """One interview after the other, as long as things break; and the last one to its end."""
         while not breaking.done():
             self._played += 1
-            patient = number == 0
             slug = PATIENT[0] if patient else chance.choice(QUICK)
-            await self._interview(f"p{number}i{self._played}", slug, chance, patient=patient)
+            await self._interview(f"p{self._played}", slug, chance, patient=patient)
 
     async def _interview(self, name: str, slug: str, chance: random.Random, *, patient: bool) -> None:
         access = await self._sign_in(name)
@@ -281,7 +294,8 @@ class Trial:
             engine=self._engine, redis=self._redis, keys=derive(SECRET), settings=self._settings,
             now=lambda: datetime.now(UTC),
         )  # fmt: skip
-        address = Address(f"{name}@example.com", f"{name}@example.com")
+        email = f"{name}.{self.report.seed}@example.com"
+        address = Address(email, email)
         async with self._engine.begin() as connection:
             user = await accounts.user_by_address(connection, address, datetime.now(UTC))
             return (await logins.open(connection, user, LoginClient(browser="", address=""), "code")).access
@@ -296,7 +310,8 @@ class Trial:
                 except httpx2.HTTPError:
                     answer = None
                 if answer is not None and answer.status_code in (200, 201):
-                    return str(answer.json()["id"])
+                    self._started.add(id := str(answer.json()["id"]))
+                    return id
                 await time_passes(0.05)
 
 
@@ -340,7 +355,7 @@ async def durable_stack(
         await migrate(engine)
         await engine.dispose()
         stack = await Stack.up(
-            servers, urls.database, urls.redis, folder, nodes=2, workers=2, program=program, **environ
+            servers, urls.database, urls.redis, folder, nodes=2, workers=2, program=program, first={}, **environ
         )
         try:
             yield stack
