@@ -6,6 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 from starlette.websockets import WebSocket
 
 from engine.failpoints import failpoint
@@ -13,11 +14,13 @@ from engine.live import logins, tickets
 from engine.live.limits import Limit, network, take
 from engine.live.tickets import Ticket
 from engine.settings import Settings
+from engine.telemetry import log
 from engine.web.auth import address_of
 from protocol.codec import ENCODINGS, Encoding
 from protocol.words import TICKET_PREFIX
 
-BAD_REQUEST, UNAUTHORISED, FORBIDDEN, TOO_MANY = 400, 401, 403, 429
+BAD_REQUEST, UNAUTHORISED, FORBIDDEN, TOO_MANY, UNAVAILABLE = 400, 401, 403, 429, 503
+AWAY_SECONDS = 1
 
 REFUSALS = Limit("upgrade:client", 60, 60)
 REFUSALS_OF_NETWORK = Limit("upgrade:network", 300, 60)
@@ -49,6 +52,16 @@ class Granted(NamedTuple):
 
 async def admit(ws: WebSocket, redis: Redis, settings: Settings) -> Granted | Denied:
     """Check an upgrade. A ticket that gets this far is used up, whatever comes of it."""
+    try:
+        return await _admit(ws, redis, settings)
+    except (RedisError, OSError) as error:
+        log.warning("socket_without_live", error=type(error).__name__)
+        return Denied(
+            UNAVAILABLE, "unavailable", "The engine cannot look at tickets now; come back soon.", AWAY_SECONDS
+        )
+
+
+async def _admit(ws: WebSocket, redis: Redis, settings: Settings) -> Granted | Denied:
     checked = await _check(ws, redis, settings)
     if isinstance(checked, Granted):
         return checked

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from engine import failpoints
 from engine.embedded import Embedded
 from engine.live.tickets import TICKET_TTL_SECONDS
 from engine.web import head
@@ -56,6 +57,13 @@ def problem(answer: Answer) -> str:
     assert answer.headers["content-type"] == "application/problem+json"
     code: str = json.loads(answer.body)["code"]
     return code
+
+
+async def test_while_redis_is_away_it_is_told_so_and_the_next_ticket_is_good(stage: Stage) -> None:
+    failpoints.arm(["ticket=raise"])
+    answer = await stage.ask(JSON, await stage.ticket())
+    assert (answer.status, problem(answer), answer.headers["retry-after"]) == (503, "unavailable", "1")
+    assert (await stage.ask(JSON, await stage.ticket())).status == 101
 
 
 # --- 1: origins --------------------------------------------------------------------------------------------
