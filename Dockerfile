@@ -30,7 +30,7 @@ ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
 USER 10001:10001
 WORKDIR /tmp
 EXPOSE 8000
-# SIGTERM drains: clients are told to go to another node. Give it ENGINE_DRAIN_SECONDS (10) and a little more.
+# SIGTERM drains: clients are told to go to another node. Give it ENGINE_DRAIN_SECONDS (14) and a little more.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"ENGINE_PORT\"]}/healthz', timeout=2)"]

@@ -131,7 +131,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How long a worker may be silent before another takes its evaluation."""
     heartbeat_seconds: Seconds = 20.0
     heartbeat_grace_seconds: Seconds = 10.0
-    drain_seconds: Seconds = 10.0
+    drain_seconds: Seconds = 14.0
+    """For the sockets to go elsewhere after SIGTERM; 20 s after it the process is gone."""
 
     failpoints: tuple[Failpoint, ...] = ()
     """For tests, and refused in production: at a named instant (engine/failpoints.py) the process dies, fails or stands

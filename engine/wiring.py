@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 
 from engine import failpoints
+from engine.background import closed, running
 from engine.conductor import Conductor, deadlines
 from engine.conductor.shelf import Matching, OnTheSpot, Shelf
 from engine.core.pack import parse_pack
@@ -56,7 +56,7 @@ from engine.semantic.model import NotInstalled, check_installed
 from engine.semantic.pool import Pool
 from engine.semantic.tier import messages, semantic
 from engine.settings import Settings, SettingsError
-from engine.telemetry import Metrics, log, make_metrics
+from engine.telemetry import Metrics, make_metrics
 from engine.web import routes_auth, routes_interviews, routes_me, routes_ops, routes_questions, routes_socket
 from engine.web.app import create_app
 from engine.web.operations import Operation
@@ -142,8 +142,8 @@ def make_matching(settings: Settings) -> Matching:
 async def running_backbone(backbone: Backbone) -> AsyncIterator[None]:
     """The backbone at work: doorbells heard, events recorded. What waits for the record is recorded at the end."""
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(backbone.engine.dispose)
-        stack.push_async_callback(backbone.redis.aclose)
+        stack.push_async_callback(closed, backbone.engine.dispose)
+        stack.push_async_callback(closed, backbone.redis.aclose)
         stack.push_async_callback(backbone.matching.close)
         await backbone.live.time()
         await backbone.live.belong_to(await identity(backbone.engine))
@@ -160,19 +160,6 @@ async def open_backbone(settings: Settings, ring: Ring, clock_offset_ms: int = 0
         yield backbone
 
 
-@asynccontextmanager
-async def running(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], name: str) -> AsyncIterator[None]:
-    """Work beside the block, told to stop at its end. If it fails, the process cannot keep its promises: it goes."""
-    stop = asyncio.Event()
-    task = asyncio.create_task(work(stop), name=name)
-    task.add_done_callback(_failed)
-    try:
-        yield
-    finally:
-        stop.set()
-        await asyncio.wait({task})
-
-
 def build_app(settings: Settings) -> Starlette:
     """An API node. It is ready once it has looked for deadlines that passed while nobody ran."""
     broker = make_broker(settings)
@@ -187,7 +174,7 @@ def build_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(broker.shutdown)
+            stack.push_async_callback(closed, broker.shutdown)
             if google is not None:
                 stack.push_async_callback(google.close)
             await stack.enter_async_context(running_backbone(backbone))
@@ -386,9 +373,3 @@ def prices_of(settings: Settings) -> Prices:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _failed(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.critical("background_work_failed", task=task.get_name(), exc_info=error)
-        signal.raise_signal(signal.SIGTERM)

@@ -87,11 +87,11 @@ class Process:
         if self._process is not None:
             self._process.wait()
 
-    async def stop(self) -> int:
-        """SIGTERM, and its exit status."""
+    async def stop(self, seconds: float = STOP_SECONDS) -> int:
+        """SIGTERM, and its exit status. Raises subprocess.TimeoutExpired."""
         self.signal(SIGTERM)
         assert self._process is not None
-        return await asyncio.to_thread(self._process.wait, STOP_SECONDS)
+        return await asyncio.to_thread(self._process.wait, seconds)
 
     def said(self, bytes_max: int = 4_000) -> str:
         """The end of its log."""

@@ -29,8 +29,8 @@ TCP_USER_TIMEOUT_MS = 30_000
 DESCRIPTORS = 65_536
 """Each connection takes one, and many systems give a process 1,024 unless it asks for more."""
 
-END_SECONDS = 5.0
-"""How long a part may take to end after it was told to."""
+END_SECONDS = 2.0
+"""How long requests may still take when the sockets have been let go."""
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -43,7 +43,7 @@ def listen(settings: Settings) -> socket.socket:
         raise Told(f"{host} is not an address of this machine (ENGINE_HOST).") from None
     except OSError as error:
         raise Told(_why_not(error, host, port)) from None
-    _ask_for_descriptors()
+    ask_for_descriptors()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # connections inherit these
     # asyncio's own loop does not see that these sockets are TCP, and an answer's body would wait 40 ms for its head.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -52,7 +52,8 @@ def listen(settings: Settings) -> socket.socket:
     return listening
 
 
-def _ask_for_descriptors() -> None:
+def ask_for_descriptors() -> None:
+    """As many as the system lets this process have, to `DESCRIPTORS`."""
     try:
         import resource
     except ImportError:  # not on this system

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
 import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -26,8 +29,9 @@ from protocol.messages import Drain, DrainBody
 if TYPE_CHECKING:
     from engine.web.socket import Socket
 
-DRAIN_RATE = 500
-"""Sockets a second that the other nodes are asked to take over."""
+MOVING_MAX = 48
+"""Clients on their way to other nodes at a time: enough to keep those busy, few enough to be let in at once."""
+BATCH_SECONDS = 0.1
 STRAGGLER_SECONDS = 2.0
 SOCKETS_PER_USER_MAX = 5
 """On one node. A person has a tab or two; what is forgotten in the background must not add up."""
@@ -97,24 +101,30 @@ class Sockets:
                 self._none_left.set()
 
     async def drain(self, seconds: float) -> None:
-        """Ask every client to go elsewhere, spread over time, and close who is still here in the end."""
+        """Ask every client to go elsewhere, as fast as they find a place, and close who is still here in the end."""
         self.draining = True
         failpoint("draining")
-        if not self._open:
-            return
-        window_ms = min(seconds / 2, len(self._open) / DRAIN_RATE) * 1000
-        log.info("draining", sockets=len(self._open), window_ms=round(window_ms))
-        for socket in tuple(self._open):
-            socket.tell(Drain(d=DrainBody(in_ms=round(random.uniform(0, window_ms)))))
+        log.info("draining", sockets=len(self._open))
+        last_seconds = min(STRAGGLER_SECONDS, seconds / 2)
+        ends = time.monotonic() + seconds - last_seconds
+        told: set[Socket] = set()
+        while (left_seconds := ends - time.monotonic()) > 0 and (untold := self._open - told):
+            told &= self._open
+            # At least so many that all are told in time: some may never go, or the others be slow to take them.
+            count = max(MOVING_MAX - len(told), math.ceil(len(untold) * BATCH_SECONDS / left_seconds))
+            for socket in itertools.islice(untold, count):
+                socket.tell(Drain(d=DrainBody(in_ms=round(random.uniform(0, BATCH_SECONDS * 1000)))))
+                told.add(socket)
+            await self._empty(BATCH_SECONDS)
         failpoint("drained")
-        await self._empty(seconds - STRAGGLER_SECONDS)
+        await self._empty(ends - time.monotonic())
         for socket in tuple(self._open):
             socket.end(Close.DRAIN, "draining")
-        await self._empty(STRAGGLER_SECONDS)
+        await self._empty(last_seconds)
 
     async def _empty(self, seconds: float) -> None:
         try:
-            async with asyncio.timeout(max(0.1, seconds)):
+            async with asyncio.timeout(max(0.0, seconds)):
                 if self._open:
                     await self._none_left.wait()
         except TimeoutError:

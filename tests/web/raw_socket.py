@@ -104,16 +104,20 @@ class RawSocket:
         self.send_bytes(frame(TEXT, json.dumps({"t": t, **({} if d is None else {"d": d}), **more}).encode()))
 
     async def frame(self) -> tuple[int, bytes]:
-        """(opcode, data) of the next frame. Raises Closed."""
+        """(opcode, data) of the next frame, which must come soon. Raises Closed."""
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await self.next_frame()
+
+    async def next_frame(self) -> tuple[int, bytes]:
+        """The same, whenever it comes."""
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                first, second = await self.reader.readexactly(2)
-                size = second & 0x7F
-                if size == 126:
-                    (size,) = struct.unpack(">H", await self.reader.readexactly(2))
-                elif size == 127:
-                    (size,) = struct.unpack(">Q", await self.reader.readexactly(8))
-                data = await self.reader.readexactly(size)
+            first, second = await self.reader.readexactly(2)
+            size = second & 0x7F
+            if size == 126:
+                (size,) = struct.unpack(">H", await self.reader.readexactly(2))
+            elif size == 127:
+                (size,) = struct.unpack(">Q", await self.reader.readexactly(8))
+            data = await self.reader.readexactly(size)
         except (asyncio.IncompleteReadError, ConnectionError):
             raise Closed(CUT) from None
         assert first & 0x70 == 0, "no extension was negotiated"
