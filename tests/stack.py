@@ -134,6 +134,8 @@ class Stack:
     nodes: tuple[Node, ...] = ()
     workers: tuple[Process, ...] = ()
     environ: dict[str, str] = field(default_factory=dict)
+    doors: tuple[str, ...] = ()
+    """Where clients find the nodes."""
 
     @classmethod
     async def up(
@@ -153,6 +155,7 @@ class Stack:
         }  # fmt: skip
         stack = cls(servers, database_url, redis_url, folder, environ=environ)
         stack.nodes = tuple(Node(f"node{i}", environ, folder, program) for i in range(nodes))
+        stack.doors = tuple(node.url for node in stack.nodes)
         stack.workers = tuple(Process(f"worker{i}", ("worker",), environ, folder, program) for i in range(workers))
         await stack.load_packs()
         for process in (*stack.nodes, *stack.workers):

@@ -17,14 +17,14 @@ from tests.chaos.mutants import MUTANTS
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.points import Points, batches, cases
 from tests.chaos.trial import PATIENCE_SECONDS, Report, Trial, durable_stack
+from tests.chaos.ways import Ways
 from tests.fake_model.server import FakeModel
-from tests.stack import PROGRAM
 
 PEOPLE = 8
 KILLS = 30
 MUTANT_KILLS, MUTANT_FLUSHES, MUTANT_PEOPLE = 9, 6, 6
 """Of a trial for a mutant: under a minute each."""
-MUTANT_PROGRAM = "tests.chaos.mutant_node"
+MUTANT_PROGRAM, SKEWED_PROGRAM = "tests.chaos.mutant_node", "tests.chaos.skew"
 MUTANT_TRIALS = 3
 POINT_PEOPLE, POINT_SECONDS_MAX = 2, 120
 MUTANT_PATIENCE_SECONDS = 20.0
@@ -110,10 +110,14 @@ async def _failpoints(seed: int, only: str) -> int:
 
 
 async def _trial(seed: int, arguments: argparse.Namespace, mutant: str = "") -> Report:
-    program = (MUTANT_PROGRAM, mutant) if mutant else PROGRAM
+    program = (MUTANT_PROGRAM, mutant) if mutant else (SKEWED_PROGRAM,)
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        async with FakeModel() as model, durable_stack(Path(folder), model, program) as stack:
-            return await Trial(stack, seed, model).run(
+        async with (
+            FakeModel() as model,
+            Ways(seed) as ways,
+            durable_stack(Path(folder), model, program, ways) as stack,
+        ):
+            return await Trial(stack, seed, model, ways).run(
                 partial(_faults, arguments), people=arguments.people,
                 patience_seconds=MUTANT_PATIENCE_SECONDS if mutant else PATIENCE_SECONDS,
             )  # fmt: skip

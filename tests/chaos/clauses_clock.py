@@ -10,6 +10,8 @@ from protocol.codec import decode_event
 from tests.chaos.history import History
 
 LATE_MS_MAX = 1_000
+HANDS = ("valkey", "flush", "redis", "machine")
+"""Without these nobody can act, and without Postgres everybody can."""
 
 
 def on_time(history: History) -> Iterator[str]:
@@ -64,7 +66,7 @@ def _nobody_could(history: History) -> Iterator[tuple[float, float]]:
     """When the clock had no hands, in milliseconds: Redis, or every node, or this machine was away."""
     down = [outage for outage in history.outages if outage.of in history.nodes]
     for outage in history.outages:
-        if outage.of not in history.nodes and not outage.of.startswith("worker"):
+        if outage.of in HANDS:
             yield outage.began * 1000, outage.ended * 1000
         elif outage.of in history.nodes:
             for other in down:

@@ -47,6 +47,8 @@ class Client:
         self.snapshot: dict[str, Any] = {}
         self.events: list[dict[str, Any]] = []
         self.heard: Callable[[dict[str, Any]], None] = lambda event: None
+        self.deadline_at = 0
+        """Of the phase, as it was told: milliseconds of the Unix epoch."""
         self.resumes: list[tuple[float, float]] = []
         """Each time without a socket: from when to when, in seconds of the Unix epoch."""
         self.feed = Feed(client=name, interview=interview)
@@ -218,7 +220,7 @@ class Client:
         self._changed.set()
 
     def _welcome(self, d: dict[str, Any]) -> None:
-        self._fence = d["fence"] or self._fence
+        self._fence, self.deadline_at = d["fence"] or self._fence, d["deadline_at"]
         if d["fence"]:
             pen = Pen(client=self.name, interview=self.interview, at=time.time(), s=d["head"], **d["fence"])
             self.history.pens.append(pen)
@@ -238,6 +240,7 @@ class Client:
         self.feed.seen.append(Seen(kind="event", epoch=self._epoch, s=frame["s"], hash=hash_of(data), live=live))
         self._position = max(self._position, frame["s"])
         self.events.append(frame)
+        self.deadline_at = frame["d"].get("deadline_at", self.deadline_at)
         self.heard(frame)
 
     def _answered(self, ack: dict[str, Any]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from tests.chaos import skew
 from tests.chaos.mutants import MUTANTS
 
 if __name__ == "__main__":
     MUTANTS[sys.argv.pop(1)].apply()
+    skew.apply()
 
     from engine.cli import main
 

@@ -1,13 +1,14 @@
-"""Breaks things at random instants: kills nodes, workers and Valkey, and starts them again; empties Redis; cuts off
-doorbells; has a worker sleep until its lease is over."""
+"""Breaks things at random instants: kills processes and servers, and starts them again, by wrong clocks; empties Redis;
+cuts off doorbells; stops, locks and exhausts what serves; has a worker sleep until its lease is over."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from signal import SIGCONT, SIGSTOP
@@ -15,7 +16,12 @@ from signal import SIGCONT, SIGSTOP
 import asyncpg
 from redis.exceptions import RedisError
 
+from engine.recorder import AWAY
 from tests.chaos.history import History, Outage
+from tests.chaos.outages import LOCKS, frozen, locked, no_connections
+from tests.chaos.proxy import FAULTS, FAULTS_OF_ANY
+from tests.chaos.skew import VARIABLE, WRONG_MS
+from tests.chaos.ways import Ways
 from tests.stack import Node, Process, Stack, every_redis
 from tests.until import time_passes, until
 
@@ -34,6 +40,12 @@ PAUSE_SECONDS = 4.5
 """Twice a trial's lease: another worker has found the run, and ended it, before the sleeper wakes."""
 BUSY_SECONDS = 3.0
 BELL_SECONDS = (0.1, 0.5)
+FROZEN_SECONDS = (0.3, 5.0)
+"""Around the timeouts: 4 s of a statement, 5 s of an answer of Redis."""
+WAY_REST_SECONDS, WAY_SECONDS = (0.1, 0.8), (0.2, 2.0)
+STRUCK = 0.5
+"""The share of a way's connections that a fault strikes."""
+DIGITS = "0123456789"
 
 Fault = Callable[[random.Random], Awaitable[None]]
 
@@ -45,13 +57,16 @@ class Nemesis:
     stack: Stack
     history: History
     chance: random.Random
+    ways: Ways | None = None
     done: list[str] = field(default_factory=list)
     """What was broken and is well again, in order."""
     exits: list[tuple[int, float]] = field(default_factory=list)
     """Status and seconds of each drained node."""
     _rest_seconds: tuple[float, float] = REST_SECONDS
     _began: dict[str, float] = field(default_factory=dict)
-    _lasting: asyncio.Task[None] | None = None
+    _hands: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    """Of a process: one starts it at a time."""
+    _lasting: list[asyncio.Future[None]] = field(default_factory=list)
 
     async def kills(self, each: int, flushes: int) -> None:
         """Kill nodes, workers and Valkey `each` times, and empty Redis `flushes` times; all of them side by side."""
@@ -64,19 +79,116 @@ class Nemesis:
                 group.create_task(self._again_and_again(fault, times, random.Random(self.chance.random())))
 
     async def storm(self, each: int, flushes: int, pauses: int) -> None:
-        """The same, and workers fall asleep over their work. From now until `calm`, no doorbell rings for long."""
+        """The same, and workers fall asleep over their work, and servers are there and do not serve. From now until
+        `calm`, no doorbell rings for long, and every way has its troubles.
+        """
         self._rest_seconds = STORM_REST_SECONDS
-        self._lasting = asyncio.create_task(self._cut_doorbells(random.Random(self.chance.random())))
+        self._last(self._cut_doorbells)
+        if self.ways is not None:
+            self._last(self._trouble_on_the_way)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.kills(each, flushes))
             group.create_task(self._pauses(pauses, random.Random(self.chance.random())))
+            group.create_task(self._others(each, random.Random(self.chance.random())))
+
+    def _last(self, trouble: Fault) -> None:
+        self._lasting.append(asyncio.ensure_future(trouble(random.Random(self.chance.random()))))
 
     async def calm(self) -> None:
         """End what goes on when the rest is over."""
-        if self._lasting is not None:
-            self._lasting.cancel()
-            await asyncio.wait({self._lasting})
-            self._lasting = None
+        for lasting in self._lasting:
+            lasting.cancel()
+        if self._lasting:
+            await asyncio.wait(self._lasting)
+        for lasting in self._lasting:
+            if not lasting.cancelled():
+                lasting.result()
+        self._lasting.clear()
+
+    async def _others(self, times: int, chance: random.Random) -> None:
+        """Other faults, one at a time, each kind before any comes again."""
+        kinds = [self._postgres, self._freeze_postgres, self._freeze_valkey, self._freeze_node, self._term,
+                 self._lock, self._take_connections]  # fmt: skip
+        for i in range(times):
+            if i % len(kinds) == 0:
+                chance.shuffle(kinds)
+            await time_passes(chance.uniform(*REST_SECONDS))
+            with suppress(*AWAY):  # of two faults at once the other was first
+                await kinds[i % len(kinds)](chance)
+
+    async def _postgres(self, chance: random.Random) -> None:
+        self.stack.servers.postgres.kill()
+        self._down("postgres")
+        await time_passes(chance.uniform(*DOWN_SECONDS))
+        self.stack.servers.ensure()
+        self._note("postgres")
+
+    async def _freeze_postgres(self, chance: random.Random) -> None:
+        pid = self.stack.servers.postgres.pid
+        if pid is not None:
+            async with self._away("freeze postgres", "postgres"), frozen(pid):
+                await time_passes(chance.uniform(*FROZEN_SECONDS))
+
+    async def _freeze_valkey(self, chance: random.Random) -> None:
+        pid = self.stack.servers.valkey.pid
+        if pid is not None:
+            async with self._away("freeze valkey", "valkey"), frozen(pid):
+                await time_passes(chance.uniform(*FROZEN_SECONDS))
+
+    async def _freeze_node(self, chance: random.Random) -> None:
+        node = chance.choice(self.stack.nodes)
+        if node.running:
+            async with self._away("freeze node", node.name), frozen(node.pid):
+                await time_passes(chance.uniform(*FROZEN_SECONDS))
+
+    async def _term(self, chance: random.Random) -> None:
+        """SIGTERM under load, as when the version changes."""
+        process = chance.choice([*self.stack.nodes, *self.stack.workers])
+        async with self._hands[process.name]:
+            if process.running:
+                began = time.monotonic()
+                self.exits.append((await process.stop(), time.monotonic() - began))
+                self.done.append(f"term {process.name.rstrip(DIGITS)}")
+                await self._start(process)
+
+    async def _lock(self, chance: random.Random) -> None:
+        async with self._away("lock", "postgres"), locked(self.stack.database_url, chance.choice(LOCKS)):
+            await time_passes(chance.uniform(*FROZEN_SECONDS))
+
+    async def _take_connections(self, chance: random.Random) -> None:
+        async with self._away("no connections", "postgres"), no_connections(self.stack.database_url):
+            await time_passes(chance.uniform(*FROZEN_SECONDS))
+
+    async def _trouble_on_the_way(self, chance: random.Random) -> None:
+        """Of one way after the other, drawn by lot."""
+        assert self.ways is not None
+        while True:
+            await time_passes(chance.uniform(*WAY_REST_SECONDS))
+            proxy = chance.choice(list(self.ways))
+            fault = chance.choice(FAULTS if proxy.frames else FAULTS_OF_ANY)
+            if fault in ("delay", "slice"):
+                async with proxy.slow(fault):
+                    await time_passes(chance.uniform(*WAY_SECONDS))
+            elif fault == "black-hole":
+                struck = proxy.strike(fault, STRUCK)
+                async with self._away("", proxy.name):
+                    try:
+                        await time_passes(chance.uniform(*WAY_SECONDS))
+                    finally:
+                        proxy.heal(struck)
+            else:
+                proxy.strike(fault, STRUCK)
+
+    @asynccontextmanager
+    async def _away(self, what: str, of: str) -> AsyncIterator[None]:
+        """Count it, and note that this service was away for so long."""
+        began = time.time()
+        try:
+            yield
+        finally:
+            if what:
+                self.done.append(what)
+            self.history.outages.append(Outage(of=of, began=began, ended=time.time()))
 
     async def _cut_doorbells(self, chance: random.Random) -> None:
         while True:
@@ -101,12 +213,13 @@ class Nemesis:
 
     async def _judging(self) -> Process | None:
         """A worker that has a run in hand, by its log."""
-        connection = await asyncpg.connect(self.stack.database_url)
+        sql = "SELECT interview_id::text FROM evaluation_runs WHERE state = 'running' AND lease_until > now()"
         try:
-            sql = "SELECT interview_id::text FROM evaluation_runs WHERE state = 'running' AND lease_until > now()"
-            ids = [row[0].encode() for row in await connection.fetch(sql)]
-        finally:
-            await connection.close()
+            connection = await asyncpg.connect(self.stack.database_url, timeout=BUSY_SECONDS)
+            ids = [row[0].encode() for row in await connection.fetch(sql, timeout=BUSY_SECONDS)]
+            connection.terminate()
+        except AWAY:
+            return None
         for worker in self.stack.workers:
             said = worker.log.read_bytes().rpartition(b"worker_started")[2].splitlines()
             if any(b"evaluation_claimed" in line and id in line for line in said for id in ids):
@@ -132,13 +245,17 @@ class Nemesis:
         self, process: Process, down_seconds: float = 0.0, environ: Mapping[str, str] | None = None
     ) -> None:
         """kill -9, unless it is dead; started again, this time with these variables; and wait until it is at work."""
-        process.kill()
-        self._down(process.name)
-        await time_passes(down_seconds)
+        async with self._hands[process.name]:
+            process.kill()
+            self._down(process.name)
+            await time_passes(down_seconds)
+            await self._start(process, environ)
+            self._note(process.name)
+
+    async def _start(self, process: Process, environ: Mapping[str, str] | None = None) -> None:
         said = process.log.stat().st_size
         process.start(environ)
         await (self._ready(process) if isinstance(process, Node) else self._at_work(process, said))
-        self._note(process.name)
 
     async def _ready(self, node: Node) -> None:
         while True:
@@ -157,7 +274,7 @@ class Nemesis:
         await until(at_work, START_SECONDS)
 
     async def _kill(self, process: Process, chance: random.Random) -> None:
-        await self.again(process, chance.uniform(*DOWN_SECONDS))
+        await self.again(process, chance.uniform(*DOWN_SECONDS), {VARIABLE: str(chance.choice(WRONG_MS))})
 
     async def _valkey(self, chance: random.Random) -> None:
         self.stack.kill_valkey()

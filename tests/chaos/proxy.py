@@ -15,6 +15,8 @@ from tests.until import time_passes
 
 Fault = Literal["delay", "slice", "cut", "double", "half-close", "reset", "black-hole"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
+FAULTS_OF_ANY = tuple(fault for fault in FAULTS if fault != "double")
+"""For ways without frames."""
 CHUNK_BYTES = 65_536
 DELAY_SECONDS = (0.001, 0.08)
 """For each chunk, while there is a delay; their order stays."""
@@ -139,10 +141,10 @@ class Proxy:
     """Listens on a port of its own and passes on to one server. `frames`: those who come speak WebSocket."""
 
     def __init__(self, name: str, host: str, port: int, chance: random.Random, *, frames: bool = False) -> None:
-        self.name, self.port = name, 0
+        self.name, self.port, self.frames = name, 0, frames
         self.done: Counter[str] = Counter()
         """What was done to how many connections."""
-        self._to, self._chance, self._frames = (host, port), chance, frames
+        self._to, self._chance = (host, port), chance
         self._links: set[Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._lasting: set[Fault] = set()
@@ -173,7 +175,7 @@ class Proxy:
             return
         for one in (writer, far[1]):
             one.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        link = Link((reader, writer), far, self._chance, frames=self._frames)
+        link = Link((reader, writer), far, self._chance, frames=self.frames)
         link.faults |= self._lasting
         self._links.add(link)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -87,11 +88,12 @@ class Writer:
 
 
 async def play(
-    client: Client, chance: random.Random, *, patient: bool, between: Callable[[Writer], Awaitable[None]] | None = None
-) -> None:
+    client: Client, chance: random.Random, *, patient: bool, between: Callable[[Writer], Awaitable[None]] | None = None,
+    last: Callable[[Writer], Awaitable[None]] | None = None,
+) -> None:  # fmt: skip
     """The whole interview, to the end of its evaluation. A patient one leaves both ends to the clock.
 
-    `between`: what else befalls its writer while clarifying.
+    `between`: what else befalls its writer while clarifying; `last`: what a patient one does at the end of its time.
     """
     writer = Writer(client, chance)
     await client.until(lambda: bool(client.snapshot))
@@ -102,9 +104,11 @@ async def play(
         await client.until(lambda: writer.phase != "clarifying")
     else:
         await client.command("phase.proceed", {})
-    await _design(writer, 1_000 if patient else chance.randint(4, 10), SLOW_SECONDS if patient else 0)
+    await _design(writer, 1_000 if patient else chance.randint(4, 10), SLOW_SECONDS if patient else 0, stops=bool(last))
     if not patient:
         await writer.submit()
+    elif last is not None and writer.phase == "design":
+        await last(writer)
     await _evaluated(writer)
 
 
@@ -119,10 +123,13 @@ async def _clarify(writer: Writer, chance: random.Random) -> None:
             await (writer.ask() if chance.random() < 0.4 else writer.save(REQUIREMENTS))
 
 
-async def _design(writer: Writer, saves: int, pause_seconds: float) -> None:
+async def _design(writer: Writer, saves: int, pause_seconds: float, *, stops: bool) -> None:
+    """`stops`: at the deadline; otherwise as soon as it is told that time is up."""
     for _ in range(saves):
         await writer.think()
         await time_passes(pause_seconds)
+        if stops and time.time() * 1000 > writer.client.deadline_at:
+            return
         if writer.phase == "submitted" or (await writer.save(FIELDS)).code in OVER:
             return
 

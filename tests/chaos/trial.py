@@ -16,25 +16,29 @@ from pathlib import Path
 
 import asyncpg
 import httpx2
+from sqlalchemy.exc import DBAPIError
 
 from engine.identity.keys import derive
 from engine.identity.logins import Client as LoginClient
 from engine.identity.logins import Logins
+from engine.live.cluster import is_cluster
 from engine.record import accounts
 from engine.record.accounts import Address
 from engine.record.engine import make_engine, migrate
 from engine.record.past_runs import forgive, set_aside
+from engine.recorder import AWAY
 from engine.settings import load_settings
 from engine.wiring import make_redis
 from tests.chaos.checker import Violation, check
 from tests.chaos.clauses_clock import late_ms, lateness
 from tests.chaos.client import Client, Ended
-from tests.chaos.ghost import haunt
+from tests.chaos.ghost import haunt, race
 from tests.chaos.history import Call, History, Rest
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.record import audit, read_record, settled
 from tests.chaos.rest import at_rest
 from tests.chaos.script import play
+from tests.chaos.ways import Ways
 from tests.fake_model.server import FakeModel, Step
 from tests.loopback import http_client
 from tests.stack import PROGRAM, SECRET, Stack
@@ -48,6 +52,8 @@ OBSERVED = 0.5
 """The share of interviews that somebody watches from another connection."""
 HAUNTED = 0.3
 """The share in which a second tab takes the pen for a moment."""
+RACED = 0.5
+"""The share of those left to the clock in which a submission, and a second tab's, race it."""
 PATIENCE_SECONDS = 40.0
 """Whoever still waits so long after the last fault waits in vain."""
 TOLD_SECONDS = 8.0
@@ -63,6 +69,7 @@ REST_SECONDS = 5.0
 LEASE_SECONDS = 2
 SIGNED = re.compile(r"\bp\d+w\b")
 CANCEL_SECONDS = 1.0
+AGAIN_SECONDS = 0.05
 
 
 @dataclass
@@ -130,7 +137,7 @@ class Report:
         p99 = resumes[min(len(resumes) - 1, round(len(resumes) * 0.99))]
         faults = ", ".join(f"{n} {name}" for name, n in sorted(self.faults.items()))
         events = sum(len(feed.seen) for feed in self.history.feeds)
-        kills = sum(n for name, n in self.faults.items() if name.startswith(("node", "worker", "valkey")))
+        kills = sum(n for name, n in self.faults.items() if name.startswith(("node", "worker", "valkey", "postgres")))
         return [
             f"seed          {self.seed}",
             f"kills         {kills}",
@@ -153,10 +160,10 @@ class Report:
 class Trial:
     """People at a stack."""
 
-    def __init__(self, stack: Stack, seed: int, model: FakeModel | None = None) -> None:
-        self.stack, self.report, self._model = stack, Report(seed), model
+    def __init__(self, stack: Stack, seed: int, model: FakeModel | None = None, ways: Ways | None = None) -> None:
+        self.stack, self.report, self._model, self._ways = stack, Report(seed), model, ways
         self.chance = random.Random(seed)
-        self._settings = load_settings(stack.environ)
+        self._settings = load_settings(stack.environ, database_url=stack.database_url, redis_url=stack.redis_url)
         self._engine, self._redis = make_engine(self._settings), make_redis(self._settings)
         self._played = 0
         self._started: set[str] = set()
@@ -178,7 +185,7 @@ class Trial:
         await shorten(self.stack.database_url)
         await audit(self.stack.database_url)
         began, history = time.monotonic(), self.report.history
-        nemesis = Nemesis(self.stack, history, random.Random(self.chance.random()))
+        nemesis = Nemesis(self.stack, history, random.Random(self.chance.random()), self._ways)
         watch = asyncio.create_task(nemesis.watch_this_machine())
         operating = asyncio.create_task(self._operate())
         breaking = asyncio.ensure_future(faults(nemesis))
@@ -208,7 +215,8 @@ class Trial:
             await self._engine.dispose()
             await self._redis.aclose()
         history.calls = self._calls()
-        self.report.faults, self.report.seconds = Counter(nemesis.done), time.monotonic() - began
+        self.report.faults = Counter(nemesis.done) + (self._ways.done if self._ways else Counter())
+        self.report.seconds = time.monotonic() - began
         self.report.violations = check(history)
         return self.report
 
@@ -216,8 +224,9 @@ class Trial:
         """As who runs the engine would: let submissions go again that are set aside, for no one of them kills workers,
         the nemesis does."""
         while True:
-            if aside := await set_aside(self._engine):
-                await forgive(self._engine, [one.interview for one in aside])
+            with suppress(*AWAY):
+                if aside := await set_aside(self._engine):
+                    await forgive(self._engine, [one.interview for one in aside])
             await time_passes(OPERATOR_SECONDS)
 
     async def _see_them_out(self, persons: list[asyncio.Task[None]], seconds: float) -> bool:
@@ -264,7 +273,7 @@ class Trial:
     async def _interview(self, name: str, slug: str, chance: random.Random, *, patient: bool) -> None:
         access = await self._sign_in(name)
         interview = await self._start(slug, access, chance)
-        urls = [node.url for node in self.stack.nodes]
+        urls = self.stack.doors
         make = [("w", "writer"), ("o", "observer")] if chance.random() < OBSERVED else [("w", "writer")]
         clients = [
             Client(
@@ -275,7 +284,8 @@ class Trial:
         self._playing.update(clients)
         staying = [asyncio.create_task(client.run()) for client in clients]
         between = haunt if chance.random() < HAUNTED else None
-        playing = asyncio.create_task(play(clients[0], chance, patient=patient, between=between))
+        last = race if patient and chance.random() < RACED else None
+        playing = asyncio.create_task(play(clients[0], chance, patient=patient, between=between, last=last))
         try:
             done, _ = await asyncio.wait({playing, *staying}, return_when=asyncio.FIRST_COMPLETED)
             await _all_told(clients)
@@ -296,15 +306,18 @@ class Trial:
         )  # fmt: skip
         email = f"{name}.{self.report.seed}@example.com"
         address = Address(email, email)
-        async with self._engine.begin() as connection:
-            user = await accounts.user_by_address(connection, address, datetime.now(UTC))
-            return (await logins.open(connection, user, LoginClient(browser="", address=""), "code")).access
+        while True:
+            with suppress(*AWAY, DBAPIError):
+                async with self._engine.begin() as connection:
+                    user = await accounts.user_by_address(connection, address, datetime.now(UTC))
+                    return (await logins.open(connection, user, LoginClient(browser="", address=""), "code")).access
+            await time_passes(AGAIN_SECONDS)
 
     async def _start(self, slug: str, access: str, chance: random.Random) -> str:
         """Ask any node until one answers; asking again gives back the same interview."""
         async with http_client(headers={"authorization": f"Bearer {access}"}) as http:
             while True:
-                url = chance.choice(self.stack.nodes).url
+                url = chance.choice(self.stack.doors)
                 try:
                     answer = await http.post(f"{url}/v1/questions/{slug}/interviews")
                 except httpx2.HTTPError:
@@ -312,7 +325,7 @@ class Trial:
                 if answer is not None and answer.status_code in (200, 201):
                     self._started.add(id := str(answer.json()["id"]))
                     return id
-                await time_passes(0.05)
+                await time_passes(AGAIN_SECONDS)
 
 
 async def _end(tasks: set[asyncio.Task[None]]) -> None:
@@ -341,9 +354,11 @@ async def shorten(database_url: str) -> None:
 
 @asynccontextmanager
 async def durable_stack(
-    folder: Path, model: FakeModel | None = None, program: tuple[str, ...] = PROGRAM
+    folder: Path, model: FakeModel | None = None, program: tuple[str, ...] = PROGRAM, ways: Ways | None = None
 ) -> AsyncIterator[Stack]:
-    """Two nodes and two workers on servers that sync to disk, judging by this model if there is one."""
+    """Two nodes and two workers on servers that sync to disk, judging by this model if there is one; all that they and
+    their clients say goes these ways, if there are any.
+    """
     environ = {"ENGINE_LEASE_SECONDS": str(LEASE_SECONDS), "ENGINE_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS)}
     if model is not None:
         model.script(Step(token_seconds=TOKEN_SECONDS, times=MODEL_CALLS))
@@ -354,9 +369,17 @@ async def durable_stack(
         engine = make_engine(load_settings({}, database_url=urls.database, redis_url=urls.redis))
         await migrate(engine)
         await engine.dispose()
+        if ways is not None:
+            environ["DATABASE_URL"] = await ways.through("postgres", urls.database)
+            if not is_cluster(urls.redis):  # it names its members, which a proxy does not know
+                environ["REDIS_URL"] = await ways.through("redis", urls.redis)
+            if model is not None:
+                environ["OPENAI_BASE_URL"] = await ways.through("model", model.url)
         stack = await Stack.up(
             servers, urls.database, urls.redis, folder, nodes=2, workers=2, program=program, first={}, **environ
         )
+        if ways is not None:
+            stack.doors = tuple([await ways.through("clients", node.url, frames=True) for node in stack.nodes])
         try:
             yield stack
         finally:
