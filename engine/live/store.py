@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
 from engine.core.interview import Interview, due_at
 from engine.live.clock import SKEW_MS_MAX, Clock
+from engine.live.cluster import Cluster
 from engine.live.keys import PARTITIONS, RECORD_KEY, keys_of, partition_tag
+from engine.live.line import Line, Script
 from engine.live.state import UnknownFormat, fields_of, interview_of
 from engine.live.values import Applied, Arrival, Change, Entry, Loaded, Look, Miss, Seen
 from protocol.words import Fence
@@ -39,7 +41,8 @@ class Live:
     def __init__(self, redis: Redis, clock: Clock) -> None:
         self.redis = redis
         self.clock = clock
-        self._scripts = {name: self._script(name) for name in SCRIPTS}
+        self._line = Line(redis.connection_pool)
+        self._scripts = {name: self._script(_source(name)) for name in SCRIPTS}
 
     async def load(self, id: str) -> Loaded | None:
         """The interview, or None when Redis does not hold it (or holds a copy in another format)."""
@@ -180,15 +183,15 @@ class Live:
         return (await self.all_recorded([(id, epoch, seq)]))[0]
 
     async def all_recorded(self, positions: Sequence[tuple[str, int, int]]) -> list[bool]:
-        """The same for many (id, epoch, seq), in one round trip."""
+        """The same for many (id, epoch, seq), asked at once."""
         script = self._scripts["recorded"]
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for id, epoch, seq in positions:
-                keys = keys_of(id)
-                args: list[Any] = [id, epoch, seq, keys.bell, EVENTS_KEPT]
-                await script(keys=[keys.state, keys.events, keys.dirty], args=args, client=pipe)
-            # Of what a primary that is away was not told, live learns at the next sweep.
-            return [reply == b"ok" or isinstance(reply, RedisError) for reply in await _execute(pipe)]
+        asked = []
+        for id, epoch, seq in positions:
+            keys = keys_of(id)
+            asked.append(script([keys.state, keys.events, keys.dirty], [id, epoch, seq, keys.bell, EVENTS_KEPT]))
+        answers = _not_all_failed(await asyncio.gather(*asked, return_exceptions=True))
+        # Of what a primary that is away was not told, live learns at the next sweep.
+        return [reply == b"ok" or isinstance(reply, RedisError) for reply in answers]
 
     async def rebuild(self, loaded: Loaded, commands: Iterable[tuple[str, bytes]]) -> bool:
         """Install a copy made from the record, with its commands (id, hash + outcome). False: another was newer."""
@@ -291,20 +294,25 @@ class Live:
             for partition in range(PARTITIONS):
                 key = f"{partition_tag(partition)}:{index}"
                 pipe.zrange(key, "-inf", until, byscore=True, offset=0, num=DUE_AT_ONCE)
-            found = await _execute(pipe)
+            found = _not_all_failed(await pipe.execute(raise_on_error=False))
         return [id.decode() for ids in found if not isinstance(ids, RedisError) for id in ids]
 
-    def _script(self, name: str) -> AsyncScript:
-        source = resources.files("engine.live").joinpath(f"{name}.lua").read_text()
-        return self.redis.register_script(source)
+    def _script(self, source: str) -> Script | AsyncScript:
+        if isinstance(self.redis, Cluster):  # which knows who has the keys
+            return self.redis.register_script(source)
+        return Script(self._line, self.redis.get_retry(), source)
 
 
-async def _execute(pipe: Pipeline) -> list[Any]:
-    """The answers; of a cluster some may be errors, but not all."""
-    answers = await pipe.execute(raise_on_error=False)
-    errors = [answer for answer in answers if isinstance(answer, RedisError)]
-    if errors and len(errors) == len(answers):
-        raise errors[0]
+def _source(name: str) -> str:
+    return resources.files("engine.live").joinpath(f"{name}.lua").read_text()
+
+
+def _not_all_failed(answers: list[Any]) -> list[Any]:
+    """Of a cluster some may be errors, but not all."""
+    errors = [answer for answer in answers if isinstance(answer, BaseException)]
+    for error in errors:
+        if not isinstance(error, RedisError) or len(errors) == len(answers):
+            raise error
     return answers
 
 

@@ -25,18 +25,18 @@ class Mutant(NamedTuple):
 
 def _edit_scripts(*edits: tuple[str, str, str]) -> None:
     """Replace text (script, from, to) in the Lua of the live room."""
-    from importlib import resources
+    from engine.live import store
 
-    from engine.live.store import Live
+    source = store._source
 
-    def script(self: Any, name: str) -> Any:
-        source = resources.files("engine.live").joinpath(f"{name}.lua").read_text()
+    def edited(name: str) -> str:
+        text = source(name)
         for of, old, new in edits:
             if of == name:
-                source = _edited(source, old, new)
-        return self.redis.register_script(source)
+                text = _edited(text, old, new)
+        return text
 
-    Live._script = script  # type: ignore[method-assign]
+    store._source = edited
 
 
 def _edited(text: str, old: str, new: str) -> str:
