@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from engine.live.keys import keys_of
 from engine.live.logins import ENDED_CHANNEL
 from engine.live.store import Live
+from engine.live.values import Entry
 from engine.telemetry import log
 
 POLL_SECONDS = 1.0
@@ -58,6 +59,20 @@ class Topic:
         """The ring that went furthest: whoever comes in hears it too, for it may have come during his hello."""
         self.subscribed = asyncio.Event()
         self.lock = asyncio.Lock()
+        """Held while it is read."""
+
+    def has_heard(self, bell: Bell) -> bool:
+        """There is nothing in this ring that was not told to all: as in most, which this process caused itself."""
+        newest = self.newest
+        return (
+            newest is not None
+            and self.position is not None
+            and not self.lock.locked()
+            and bell.epoch == newest.epoch == self.epoch
+            and bell.told <= self.position
+            and bell.recorded <= newest.recorded
+            and bell.fence <= newest.fence
+        )
 
 
 class Fanout:
@@ -114,14 +129,32 @@ class Fanout:
             elif epoch == topic.epoch:
                 topic.position = min(topic.position, position)
         if topic.newest is not None:
-            await self.ring(topic.id, topic.newest)
+            await self._read_to(topic, topic.newest)
         await self.ring_again(topic.id)  # the confirmation may have been that of a subscription before this one
+
+    def recorded(self, id: str, epoch: int, entries: Sequence[Entry]) -> None:
+        """The record holds these, which this process committed: they need not be read back.
+
+        Where they do not go on from what was read, the doorbell that follows sees to it.
+        """
+        topic = self._topics.get(id)
+        if topic is None or topic.position is None or topic.epoch != epoch or topic.lock.locked():
+            return
+        if entries[0].seq - 1 <= topic.position < entries[-1].seq:
+            events = tuple((entry.seq, entry.body) for entry in entries if entry.seq > topic.position)
+            topic.position = entries[-1].seq
+            newest = topic.newest
+            fence = newest.fence if newest is not None and newest.epoch == epoch else 0
+            topic.newest = Bell(epoch, topic.position, topic.position, fence)
+            self._tell(topic, News(events=events, bell=topic.newest))
 
     async def ring(self, id: str, bell: Bell) -> None:
         """Hand on what is new up to `bell.told`. Returns when this node's sockets have it queued."""
         topic = self._topics.get(id)
-        if topic is None:
-            return
+        if topic is not None and not topic.has_heard(bell):
+            await self._read_to(topic, bell)
+
+    async def _read_to(self, topic: Topic, bell: Bell) -> None:
         async with topic.lock:
             if topic.newest is None or (bell.epoch, bell.told) >= (topic.newest.epoch, topic.newest.told):
                 topic.newest = bell
@@ -131,7 +164,7 @@ class Fanout:
                 if bell.epoch > topic.epoch:
                     self._tell(topic, News(bell=bell))
                 return
-            events = await self._live.events(id, topic.position, bell.told) if bell.told > topic.position else []
+            events = await self._live.events(topic.id, topic.position, bell.told) if bell.told > topic.position else []
             if events and events[0][0] != topic.position + 1:
                 self._tell(topic, News(bell=bell, reset=True))  # trimmed under a node that was long away
                 return
@@ -199,15 +232,16 @@ class Fanout:
         elif message["type"] == "message" and message["data"] == b"tail":
             self._spawn(self._ring_narrative(topic))
         elif message["type"] == "message":
-            self._spawn(self._ring_by(id, message["data"]))
+            self._hear_bell(topic, message["data"])
 
-    async def _ring_by(self, id: str, data: bytes) -> None:
+    def _hear_bell(self, topic: Topic, data: bytes) -> None:
         try:
             bell = Bell(*map(int, data.split()))
         except (TypeError, ValueError):
-            await self.ring_again(id)  # from another version of the engine; that it rang is enough
+            self._spawn(self.ring_again(topic.id))  # from another version of the engine; that it rang is enough
         else:
-            await self.ring(id, bell)
+            if not topic.has_heard(bell):
+                self._spawn(self.ring(topic.id, bell))
 
     async def _ring_narrative(self, topic: Topic) -> None:
         narrative = await self._live.narrative(topic.id)

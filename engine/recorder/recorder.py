@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.failpoints import failpoint
+from engine.live.fanout import Fanout
 from engine.live.store import Live
 from engine.live.values import Change, Entry, Loaded
 from engine.record import events as record
@@ -77,11 +78,11 @@ class _Waiting(msgspec.Struct):
 class Recorder:
     """Groups of events into Postgres, one group at a time. `away` is the breaker."""
 
-    def __init__(self, engine: AsyncEngine, live: Live, metrics: Metrics) -> None:
+    def __init__(self, engine: AsyncEngine, live: Live, fanout: Fanout, metrics: Metrics) -> None:
         self.away = False
         self.parked: set[str] = set()
         self.rebuilder = Rebuilder(engine, live, metrics)
-        self._engine, self._live, self._metrics = engine, live, metrics
+        self._engine, self._live, self._fanout, self._metrics = engine, live, fanout, metrics
         self._waiting: dict[str, _Waiting] = {}
         self._lagging: set[str] = set()
         """Interviews whose events must be read from the stream: this process does not hold them (all)."""
@@ -197,6 +198,8 @@ class Recorder:
         except NOT_THE_DATA as error:
             self._went_away(error)
             return set()
+        for id in written:
+            self._fanout.recorded(id, group[id].loaded.epoch, group[id].entries)
         await self._tell([(id, group[id], ready[id].last) for id in written])
         return written
 

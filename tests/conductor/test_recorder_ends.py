@@ -21,7 +21,7 @@ class Broken(Live):
 
 async def test_a_sweep_that_breaks_ends_the_recorder(nodes: Nodes) -> None:
     node = nodes.first
-    recorder = Recorder(node.engine, Broken(node.redis, node.live.clock), make_metrics())
+    recorder = Recorder(node.engine, Broken(node.redis, node.live.clock), node.fanout, make_metrics())
     async with asyncio.timeout(NEVER_SECONDS):
         with pytest.raises(ExceptionGroup):
             await recorder.run(asyncio.Event())

@@ -89,8 +89,9 @@ async def test_doorbells_out_of_order_and_twice_repeat_nothing(nodes: Nodes) -> 
         await silently(tab, text)
     for told in (2, 1, 2, 4, 3, 4, 1, 4):
         await ring(nodes.first, tab, epoch, told, told, 1)
-    await until(lambda: len(watcher.news) >= 8)
-    assert heard(watcher) == [1, 2, 3, 4]
+    await tab.does(save(4, "the last to ring"))
+    await until(lambda: watcher.position == 5)
+    assert heard(watcher) == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("garbled", [(), ("x",), (1,), (1, 2, 3), (1, 2, 3, 4, 5), ("1.5", 2, 3, 4), ("\0",)])
