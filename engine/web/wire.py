@@ -23,6 +23,9 @@ FRAGMENTS_MAX = 1_024
 """Of one message: 256 bytes each, for the largest."""
 LINGER_SECONDS = 10.0
 """What a peer leaves unread when the socket has ended is kept no longer than this."""
+STILL_SENDING_SECONDS = 1.0
+"""After an end from down here, how long what still comes is read and thrown away. Closed at once, the peer would see a
+reset instead of the code, and come back with the same."""
 TOO_BIG = 1009
 
 
@@ -33,11 +36,15 @@ class Wire(WebSocketsSansIOProtocol):
         super().__init__(*args, **options)
         self._budget, self._counted_at = float(FRAMES), time.monotonic()
         self._fragments = 0
+        self._ended = False
+        """By a fault of the peer; the code is on its way."""
         self._linger: TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
+        if self._ended:
+            return
         for start in range(0, len(data), PIECE_BYTES):
-            if self.close_sent and self.transport.is_closing():
+            if self._ended or (self.close_sent and self.transport.is_closing()):
                 return  # ended by the piece before
             super().data_received(data[start : start + PIECE_BYTES])
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
@@ -86,6 +93,18 @@ class Wire(WebSocketsSansIOProtocol):
             self.transport.abort()
         else:
             self.handle_parser_exception()
+
+    def handle_parser_exception(self) -> None:
+        if self._ended or self.conn.close_sent is None:
+            return
+        self._ended = self.close_sent = True
+        code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(STILL_SENDING_SECONDS, self.transport.close)
 
     async def run_asgi(self) -> None:
         await super().run_asgi()

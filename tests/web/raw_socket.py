@@ -106,10 +106,13 @@ class RawSocket:
     async def frame(self) -> tuple[int, bytes]:
         """(opcode, data) of the next frame, which must come soon. Raises Closed."""
         async with asyncio.timeout(ANSWER_SECONDS):
-            return await self.next_frame()
+            opcode, data = await self.next_frame()
+        if opcode == TEXT and "s" in (message := json.loads(data)) and message["t"] != "ack":
+            self.events.append(message)
+        return opcode, data
 
     async def next_frame(self) -> tuple[int, bytes]:
-        """The same, whenever it comes."""
+        """The same whenever it comes, and whatever it holds."""
         try:
             first, second = await self.reader.readexactly(2)
             size = second & 0x7F
@@ -124,8 +127,6 @@ class RawSocket:
         opcode = first & 0x0F
         if opcode == CLOSE:
             raise Closed(int.from_bytes(data[:2], "big") if data else 1005, data[2:].decode())
-        if opcode == TEXT and "s" in (message := json.loads(data)) and message["t"] != "ack":
-            self.events.append(message)
         return opcode, data
 
     async def receive(self, *types: str, **having: Any) -> dict[str, Any]:
