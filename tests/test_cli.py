@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 import engine as engine_package
 from engine.cli import EXIT_TOLD, Told
 from engine.cli import engine as group
-from engine.cli.servers import check_servers, read_settings
+from engine.cli.servers import check_redis, check_servers, read_settings
 from engine.cli.variables import variables
 from engine.core.machine import Asked
 from engine.core.matcher import Matched
@@ -34,6 +34,7 @@ from tests.core.shipped import SMALL
 from tests.core.test_machine import PACK
 from tests.record.test_events import Written, write
 from tests.record.test_interviews import NOW, new_user, sibling
+from tests.stack import every_redis
 
 HEAVY = ("sqlalchemy", "openai", "taskiq", "starlette", "uvicorn", "numpy", "redis", "asyncpg", "alembic")
 FREE_PORT = "0"
@@ -151,6 +152,21 @@ async def test_servers_are_looked_at_before_they_are_used(server_urls: Urls) -> 
             await check_servers(msgspec.structs.replace(right, **change))
         assert sentence in error.value.message
         assert str(urlsplit(right.database_url).password) not in error.value.message
+
+
+async def test_a_redis_that_would_drop_what_it_holds_is_refused(server_urls: Urls) -> None:
+    """Row 20 of what may break. A policy without a bound drops nothing."""
+    async with every_redis(server_urls.redis) as redises:
+        await redises[0].config_set("maxmemory-policy", "volatile-lru")
+        try:
+            await check_redis(server_urls.redis)
+            await redises[0].config_set("maxmemory", "1gb")
+            with pytest.raises(Told) as error:
+                await check_redis(server_urls.redis)
+            assert "maxmemory-policy to noeviction" in error.value.message
+        finally:
+            await redises[0].config_set("maxmemory", "0")
+            await redises[0].config_set("maxmemory-policy", "noeviction")
 
 
 async def test_a_node_on_the_redis_of_another_record_tells_so_and_ends(

@@ -135,7 +135,7 @@ async def check_redis(url: str) -> None:
     try:
         redis = Cluster(url, Retry(ConstantBackoff(0.1), 5)) if is_cluster(url) else Redis.from_url(url)
         async with asyncio.timeout(CONNECT_SECONDS), redis as client:
-            about = await client.info("server")
+            about = {**await client.info("server"), **await client.info("memory")}
     except (OSError, TimeoutError, RedisError, ValueError, TypeError) as error:
         raise Told(f"{where} cannot be used: {_reason(error)}.") from None
     version = str(about["redis_version"])
@@ -143,6 +143,8 @@ async def check_redis(url: str) -> None:
         raise Told(f"{where} is a node of a cluster. Then write redis+cluster:// (or rediss+cluster://) for redis://.")
     if tuple(int(part) for part in version.split(".")[:2]) < REDIS_MIN:
         raise Told(f"{where} is version {version}; the engine needs Redis 7.0 or Valkey 7.2, or newer.")
+    if about["maxmemory_policy"] != "noeviction" and about["maxmemory"]:
+        raise Told(f"{where} would drop interviews to make room. Set its maxmemory-policy to noeviction.")
 
 
 def _host(url: str, variable: str) -> str:

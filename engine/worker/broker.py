@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from engine.failpoints import failpoint
 from engine.live.cluster import follow, is_cluster, node_url
+from engine.live.connection import make_forthright
 from engine.settings import Settings
 from engine.telemetry import log
 
@@ -60,6 +61,7 @@ def make_broker(settings: Settings) -> RedisStreamBroker:
     )
     if is_cluster(settings.redis_url):
         follow(broker.connection_pool, settings.redis_url, QUEUE)
+    make_forthright(broker.connection_pool)
     return broker
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from signal import SIGCONT, SIGSTOP
+from tempfile import TemporaryDirectory
 
 import asyncpg
 from redis.exceptions import RedisError
 
+from engine.live.cluster import is_cluster
 from engine.recorder import AWAY
 from tests.chaos.history import History, Outage
 from tests.chaos.outages import LOCKS, frozen, locked, no_connections
@@ -41,6 +45,7 @@ PAUSE_SECONDS = 4.5
 BUSY_SECONDS = 3.0
 BELL_SECONDS = (0.1, 0.5)
 FROZEN_SECONDS = (0.3, 5.0)
+LAG_SECONDS_OF_REPLICA = (0.1, 1.0)
 """Around the timeouts: 4 s of a statement, 5 s of an answer of Redis."""
 WAY_REST_SECONDS, WAY_SECONDS = (0.1, 0.8), (0.2, 2.0)
 STRUCK = 0.5
@@ -109,6 +114,8 @@ class Nemesis:
         """Other faults, one at a time, each kind before any comes again."""
         kinds = [self._postgres, self._freeze_postgres, self._freeze_valkey, self._freeze_node, self._term,
                  self._lock, self._take_connections]  # fmt: skip
+        if not is_cluster(self.stack.redis_url):
+            kinds += [self._lose_valkey, self._fail_over]
         for i in range(times):
             if i % len(kinds) == 0:
                 chance.shuffle(kinds)
@@ -122,6 +129,34 @@ class Nemesis:
         await time_passes(chance.uniform(*DOWN_SECONDS))
         self.stack.servers.ensure()
         self._note("postgres")
+
+    async def _lose_valkey(self, chance: random.Random) -> None:
+        """It comes back without its append-only file."""
+        await self._come_back(chance, "valkey empty", lambda: self.stack.servers.valkey.wipe())
+
+    async def _fail_over(self, chance: random.Random) -> None:
+        """A replica that lags takes its place: all that came after a moment is forgotten."""
+        data = self.stack.servers.home / "valkey"
+        with TemporaryDirectory() as folder:
+            lagging = Path(folder) / "valkey"
+            with suppress(shutil.Error, FileNotFoundError):  # it writes a file anew just now
+                shutil.copytree(data, lagging)
+                await time_passes(chance.uniform(*LAG_SECONDS_OF_REPLICA))
+
+                def take_its_place() -> None:
+                    shutil.rmtree(data)
+                    shutil.copytree(lagging, data)
+
+                await self._come_back(chance, "valkey fails over", take_its_place)
+
+    async def _come_back(self, chance: random.Random, what: str, changed: Callable[[], None]) -> None:
+        async with self._hands["valkey"], self._away(what, "valkey"):
+            self.stack.kill_valkey()
+            await until(lambda: self.stack.servers.valkey.pid is None)
+            changed()
+            await time_passes(chance.uniform(*DOWN_SECONDS))
+            self.stack.servers.ensure()
+            await self.stack.live_again()
 
     async def _freeze_postgres(self, chance: random.Random) -> None:
         pid = self.stack.servers.postgres.pid
@@ -277,12 +312,13 @@ class Nemesis:
         await self.again(process, chance.uniform(*DOWN_SECONDS), {VARIABLE: str(chance.choice(WRONG_MS))})
 
     async def _valkey(self, chance: random.Random) -> None:
-        self.stack.kill_valkey()
-        self._down("valkey")
-        await time_passes(chance.uniform(*DOWN_SECONDS))
-        self.stack.servers.ensure()
-        await self.stack.live_again()
-        self._note("valkey")
+        async with self._hands["valkey"]:
+            self.stack.kill_valkey()
+            self._down("valkey")
+            await time_passes(chance.uniform(*DOWN_SECONDS))
+            self.stack.servers.ensure()
+            await self.stack.live_again()
+            self._note("valkey")
 
     async def _flush(self, chance: random.Random) -> None:
         while True:

@@ -23,6 +23,7 @@ async def at_rest(stack: Stack) -> list[Rest]:
     """Each process and Postgres, now. On systems without /proc, Postgres alone."""
     found = [rest for node in stack.nodes if node.running for rest in _inbound(node.name, node.pid, node.port)]
     for process in (*stack.nodes, *stack.workers):
+        found.append(Rest(of=process.name, what="ends that nobody asked for", held=int(not process.running)))
         folder = Path(f"/proc/{process.pid}/fd")
         if process.running and folder.is_dir():
             held = len(os.listdir(folder))

@@ -21,6 +21,7 @@ from protocol.words import Cursor
 from tests.conductor.nodes import Candidate, Listener, Nodes, ask, candidate, execute, proceed, save, start
 from tests.core.playing import criterion
 from tests.core.shipped import SMALL
+from tests.stack import every_redis
 from tests.until import until
 
 EPOCHS_MAX = 3
@@ -146,6 +147,25 @@ async def patient(reply: object) -> list[int]:
         return [(await reply).s]  # type: ignore[misc]
     except (RedisError, OSError):
         return []
+
+
+async def test_a_redis_without_room_refuses_and_keeps_what_it_has(nodes: Nodes) -> None:
+    """Row 19 of what may break: nothing is evicted, nothing changes, and with room again it goes on."""
+    tab = await candidate(nodes.first)
+    await tab.does(ask())
+    before = await tab.loaded()
+    async with every_redis(nodes.settings.redis_url) as redises:
+        for redis in redises:
+            await redis.config_set("maxmemory", "1mb")
+        try:
+            with pytest.raises(RedisError, match="maxmemory"):
+                await tab.does(ask(id="no-room"))
+            assert await tab.loaded() == before
+        finally:
+            for redis in redises:
+                await redis.config_set("maxmemory", "0")
+    assert not (await tab.does(ask(id="no-room"))).dup
+    assert len(await tab.recorded()) == 2
 
 
 async def test_valkey_that_comes_back_empty_is_filled_from_the_record(nodes: Nodes, servers: Embedded) -> None:
