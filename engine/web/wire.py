@@ -9,6 +9,8 @@ import time
 from asyncio import TimerHandle
 from typing import Any
 
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
@@ -105,6 +107,12 @@ class Wire(WebSocketsSansIOProtocol):
             self.transport.write_eof()
         self.transport.resume_reading()
         self.close_timer = self.loop.call_later(STILL_SENDING_SECONDS, self.transport.close)
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await self.writable.wait()
+        if self._ended:  # uvicorn would take it for a mistake of ours
+            raise ClientDisconnected
+        await super().send(message)
 
     async def run_asgi(self) -> None:
         await super().run_asgi()
