@@ -61,5 +61,18 @@ def speed(rounds: int, seconds: float) -> None:
     autosave.run(rounds, seconds)
 
 
+@main.command("instructions")
+@click.option("--check", is_flag=True, help="Fail when it is 3 % more than what instructions.json keeps.")
+@click.option("--write", is_flag=True, help="Keep the count in instructions.json.")
+def instructions(check: bool, write: bool) -> None:
+    """Instructions of the API process for each save, of the engine and of F1, counted by callgrind.
+
+    Two hundred saves each; a busy machine changes the count by less than a percent. Needs valgrind. Two minutes.
+    """
+    from tests.bench.speed import instructions as counting
+
+    counting.run(check=check, write=write)
+
+
 if __name__ == "__main__":
     main(prog_name="./run bench")

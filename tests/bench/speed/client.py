@@ -55,7 +55,7 @@ class Client(asyncio.Protocol):
     def __init__(self, number: int, *, protocols: str, first: list[dict[str, Any]], done: str, rev: int) -> None:
         loop = asyncio.get_running_loop()
         self.name = f"{number:05d}"
-        self.rev = rev
+        self.rev, self.saves = rev, 0
         self.asked_at = self.in_at = 0.0
         self.acked: Callable[[Client], None] = _nobody
         self.heard: Counter[bytes] = Counter()

@@ -1,6 +1,6 @@
 """F0: uvicorn and Starlette send back the bytes that came. What sockets alone cost.
 
-python -m tests.bench.speed.floor_echo PORT
+python -m tests.bench.speed.floor_echo [--deflate] PORT
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def serve(
     app = Starlette(routes=[WebSocketRoute(PATH, socket)], lifespan=lifespan)
     uvicorn.run(
         app,
-        port=int(sys.argv[1]),
+        port=int(sys.argv[-1]),
         loop="uvloop",
         http="httptools",
         ws_per_message_deflate="--deflate" in sys.argv,  # off unless asked for: it would cost the floor 40 KB a socket

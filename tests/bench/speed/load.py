@@ -61,20 +61,20 @@ class Load:
             await asyncio.gather(*(some() for _ in range(parallel)))
         return self._told(delays, time.perf_counter() - started)
 
-    async def run(self, seconds: float, rate: float | None) -> dict[str, Any]:
-        """Saves for some seconds, and until the last is acknowledged."""
+    async def run(self, seconds: float, rate: float | None = None, each: int | None = None) -> dict[str, Any]:
+        """Saves for some seconds, or so many of each socket, and until the last is acknowledged."""
         self._delays, cpu = [], time.process_time()
         started = time.perf_counter()
         ends = started + seconds
         async with asyncio.timeout(seconds + PATIENCE_SECONDS):
             if rate is None:
-                await self._saturate(ends)
+                await self._saturate(ends, each or sys.maxsize)
             else:
                 await self._at_rate(rate, ends)
         took = time.perf_counter() - started
         return {**self._told(self._delays, took), "generator": (time.process_time() - cpu) / took}
 
-    async def _saturate(self, ends: float) -> None:
+    async def _saturate(self, ends: float, each: int) -> None:
         left = len(self.clients)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -82,7 +82,8 @@ class Load:
             nonlocal left
             now = time.perf_counter()
             self._delays.append(now - client.asked_at)
-            if now < ends:
+            client.saves += 1
+            if now < ends and client.saves < each:
                 client.asked_at = now
                 client.save()
                 return
@@ -91,7 +92,7 @@ class Load:
                 done.set_result(None)
 
         for client in self.clients:
-            client.acked, client.asked_at = again, time.perf_counter()
+            client.acked, client.asked_at, client.saves = again, time.perf_counter(), 0
             client.save()
         await self._or_fails(done)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -14,22 +15,26 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import httpx2
 import msgspec
 from redis.asyncio import Redis
 
 from engine.embedded import Embedded
+from engine.embedded.process import launched
 from engine.live import tickets
 from engine.live.tickets import Ticket
-from engine.record.engine import make_engine, migrate
 from engine.settings import load_settings
+from engine.wiring import load_packs, migrate
 from protocol.words import SUBPROTOCOL_JSON, TICKET_PREFIX
 from tests.bench.speed.client import draft_frame
 from tests.bench.speed.processes import cpu_seconds
-from tests.stack import Node, Process, Stack, _free_port
+from tests.loopback import http_client
+from tests.stack import ROOT, SECRET
 from tests.until import until
 
 QUESTION = "lru-cache-ttl"
@@ -39,6 +44,10 @@ TICKETS_AT_ONCE = 1_000
 """A ticket is good for 30 s: no more of them than can be used by then."""
 PARALLEL = 8
 HOUR_MS = 3_600_000
+READY_SECONDS, ANSWER_SECONDS = 30.0, 5.0
+LOG_CHARS = 3_000
+PORT = "PORT"
+"""Stands for the port in a command."""
 PLANT_USERS = """
 INSERT INTO users (id, email, email_key)
 SELECT u, u || '@example.com', u || '@example.com' FROM unnest($1::uuid[]) u
@@ -103,7 +112,7 @@ class Server:
 
     name: str
     place: Place
-    process: Process
+    pid: int
     port: int
     load: Load = field(default_factory=Load)
     interviews: list[tuple[UUID, UUID]] = field(default_factory=list)
@@ -115,7 +124,7 @@ class Server:
 
     def cpu(self) -> tuple[float, float, float]:
         """(API, Redis, Postgres), in seconds since they started."""
-        return cpu_seconds(self.process.pid), *self.place.cpu()
+        return cpu_seconds(self.pid), *self.place.cpu()
 
     async def plant(self, count: int, tag: str = "") -> list[str]:
         """So many new interviews, each of a user of its own; their ids. A floor's interview is just a name."""
@@ -183,67 +192,85 @@ def hello(**more: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def running(folder: Path, names: Sequence[str], *flags: str) -> AsyncIterator[dict[str, Server]]:
-    """These servers, started and answering, each with its load. `flags` go to the floors."""
+    """These servers, started and ready, each with its load. `flags` go to the floors."""
     async with AsyncExitStack() as stack:
-        places = {
-            is_engine: await stack.enter_async_context(_a_place(folder / ("engines" if is_engine else "floors")))
-            for is_engine in sorted({name.startswith(ENGINE) for name in names})
-        }
+        places: dict[str, Place] = {}
         servers: dict[str, Server] = {}
         for name in names:
-            place = places[name.startswith(ENGINE)]
-            opened = _a_node(place, name) if name.startswith(ENGINE) else _a_floor(place, name, flags)
-            server = await stack.enter_async_context(opened)
-            await server.load.start()
-            stack.push_async_callback(server.load.stop)
-            servers[name] = server
+            kind = ENGINE if name.startswith(ENGINE) else "floor"
+            if kind not in places:
+                places[kind] = await stack.enter_async_context(a_place(folder / kind))
+            command = node_command() if kind == ENGINE else floor_command(name, *flags)
+            servers[name] = await stack.enter_async_context(a_server(name, places[kind], command))
         yield servers
 
 
+def floor_command(name: str, *flags: str) -> tuple[str, ...]:
+    """F1b is a second F1."""
+    return (sys.executable, "-P", "-m", f"tests.bench.speed.{FLOORS[name[:2]]}", *flags, PORT)
+
+
+def node_command(module: str = "engine.cli") -> tuple[str, ...]:
+    return (sys.executable, "-P", "-m", module, "serve", "--port", PORT)
+
+
 @asynccontextmanager
-async def _a_place(folder: Path) -> AsyncIterator[Place]:
-    """Postgres and Valkey as `engine up` has them: durable, and the tables made."""
+async def a_place(folder: Path, packs: Sequence[Path] = ()) -> AsyncIterator[Place]:
+    """Postgres and Valkey as `engine up` has them: durable; with the tables, and the questions that ship."""
     with Embedded(folder, durable=True) as embedded:
         urls = embedded.ensure()
-        engine = make_engine(load_settings({}, database_url=urls.database))
-        await migrate(engine)
-        await engine.dispose()
+        settings = load_settings({}, database_url=urls.database)
+        await migrate(settings)
+        await load_packs(settings, packs)
         yield Place(embedded, urls.database, urls.redis, folder)
 
 
 @asynccontextmanager
-async def _a_node(place: Place, name: str) -> AsyncIterator[Server]:
-    (place.folder / name).mkdir(exist_ok=True)
-    stack = await Stack.up(place.embedded, place.database_url, place.redis_url, place.folder / name, nodes=1, workers=0)
+async def a_server(
+    name: str, place: Place, command: Sequence[str], ready_seconds: float = READY_SECONDS
+) -> AsyncIterator[Server]:
+    """One server and its load, until the end of the block. If that fails, what the server said is told as well."""
+    port = _free_port()
+    log = place.folder / f"{name}.log"
+    process = _started([str(port) if word == PORT else word for word in command], place, log)
+    server = Server(name, place, process.pid, port)
     try:
-        node: Node = stack.nodes[0]
-        yield Server(name, place, node, node.port)
-    except RuntimeError as error:
-        error.add_note(stack.logs())
+        await until(lambda: _ready(process, port), ready_seconds)
+        await server.load.start()
+        yield server
+    except (AssertionError, RuntimeError, TimeoutError) as error:
+        error.add_note(f"{name} said:\n{log.read_text(errors='replace')[-LOG_CHARS:]}")
         raise
     finally:
-        await stack.down()
-
-
-@asynccontextmanager
-async def _a_floor(place: Place, name: str, flags: Sequence[str]) -> AsyncIterator[Server]:
-    port = _free_port()
-    environ = {**os.environ, "REDIS_URL": place.redis_url, "DATABASE_URL": place.database_url}
-    program = (f"tests.bench.speed.{FLOORS[name[:2]]}", str(port), *flags)
-    process = Process(name, (), {**environ, "PYTHONPATH": str(Path.cwd())}, place.folder, program)
-    process.start()
-    try:
-        await until(lambda: _answers(process, port))
-        yield Server(name, place, process, port)
-    finally:
+        await server.load.stop()
         process.kill()
+        process.wait()
 
 
-async def _answers(process: Process, port: int) -> bool:
-    assert process.running, f"{process.name} ended while it started:\n{process.said()}"
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
+def _started(command: Sequence[str], place: Place, log: Path) -> subprocess.Popen[bytes]:
+    environ = {
+        "PATH": os.environ["PATH"], "HOME": str(place.folder), "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0",
+        "DATABASE_URL": place.database_url, "REDIS_URL": place.redis_url, "ENGINE_SECRET_KEY": SECRET,
+        "ENGINE_DATA_DIR": str(place.folder / "data"), "ENGINE_JUDGE": "offline",
+    }  # fmt: skip
+    with log.open("wb") as said:
+        return subprocess.Popen(
+            launched(command, who="self", signal=SIGKILL),
+            env=environ, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+
+async def _ready(process: subprocess.Popen[bytes], port: int) -> bool:
+    """A node says so; a floor answers that it knows no such page."""
+    assert process.poll() is None, "it ended while it started"
+    async with http_client(timeout=ANSWER_SECONDS) as http:
+        try:
+            return (await http.get(f"http://127.0.0.1:{port}/readyz")).status_code in (200, 404)
+        except httpx2.TransportError:
+            return False
+
+
+def _free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from engine.core.draft import apply_change
 from protocol import codec
 from protocol.messages import DraftSave
 from tests.bench.speed.client import DRAFTS, draft_frame, framed, save_bytes
 from tests.bench.speed.figures import Goal, Round, Spread, against, ratios
 from tests.bench.speed.floor_live import read_save
+from tests.bench.speed.instructions import Count
 from tests.bench.speed.processes import cpu_seconds, family, stat_of
+from tests.bench.speed.slow_node import TIMES
 from tests.web.raw_socket import frame
 
 
@@ -50,3 +54,13 @@ def test_frames_are_what_the_tests_of_the_socket_send() -> None:
     assert [framed(b"x" * size) for size in (3, 125, 126, 2_000)] == [
         frame(0x1, b"x" * size) for size in (3, 125, 126, 2_000)
     ]
+
+
+def test_a_count_grows_by_its_ratio_to_the_floor_of_the_same_run() -> None:
+    kept = Count(engine=300, floor=100, python="3.11")
+    assert Count(engine=630, floor=200, python="3.13").growth(kept) == pytest.approx(0.05)
+    assert Count(engine=300, floor=120, python="3.11").growth(kept) == pytest.approx(-1 / 6)
+
+
+def test_every_time_that_is_made_longer_for_valgrind_is_there() -> None:
+    assert all(getattr(module, name) > 0 for module, name in TIMES)
