@@ -47,18 +47,32 @@ def matcher_fit(semantic: bool) -> None:
     click.echo(f"wrote {report.write_fitted()}; next: its sum in table.md, STATIC_VERSION, and the tests' golden file")
 
 
+PARTS = ("autosave", "memory", "storm", "resume", "chunks", "growth")
+
+
 @main.command("speed")
-@click.option("--rounds", default=5, show_default=True, help="Of each server, in turn; what is told is the median.")
-@click.option("--seconds", default=4.0, show_default=True, help="Of each round.")
-def speed(rounds: int, seconds: float) -> None:
-    """What a save costs the engine, as ratios to floors that are measured in the same run (tests/bench/speed/).
+@click.argument("parts", nargs=-1, type=click.Choice(PARTS))
+@click.option("--rounds", default=5, show_default=True, help="Of each server in turn, of autosave.")
+@click.option("--seconds", default=4.0, show_default=True, help="Of each of these rounds.")
+def speed(parts: tuple[str, ...], rounds: int, seconds: float) -> None:
+    """What the engine costs, as ratios to floors that are measured in the same run (tests/bench/speed/README.md).
 
-    F0 echoes by uvicorn and Starlette; F1 checks and applies a save by one script of Redis; F2 waits for Postgres as
-    well. The engine is a real node with everything on. CPU is that of the servers' processes, from /proc. Four minutes.
+    PARTS: all, unless some are named. F0 echoes by uvicorn and Starlette; F1 checks and applies a save by one script
+    of Redis; F2 waits for Postgres as well. The engine is a real node with everything on. CPU is that of the servers'
+    processes, from /proc, so this needs Linux. A quarter of an hour.
     """
-    from tests.bench.speed import autosave
+    from tests.bench.speed import autosave, chunks, connections, growth
 
-    autosave.run(rounds, seconds)
+    for part in parts or PARTS:
+        match part:
+            case "autosave":
+                autosave.run(rounds, seconds)
+            case "chunks":
+                chunks.run()
+            case "growth":
+                growth.run()
+            case _:
+                connections.run(part)
 
 
 @main.command("instructions")

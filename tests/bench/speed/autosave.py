@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.bench.speed.figures import Goal, Round, against, autosave_table, ratios, spread
+from tests.bench.speed.saying import say
 from tests.bench.speed.servers import ENGINE, FLOORS, Server, running
 
 NAMES = (*FLOORS, ENGINE)
@@ -18,7 +18,7 @@ SOCKETS = 600
 SECONDS = 4.0
 WARM_SECONDS = 1.0
 ROUNDS = 5
-RATES = (2_000.0, 1_000.0, 500.0, 250.0)
+RATES = (2_000.0, 1_000.0, 500.0, 250.0, 100.0)
 HEADROOM = 1.25
 """A fixed rate is one that each server can carry with so much to spare, or latency tells of a queue."""
 
@@ -32,12 +32,6 @@ FIXED = (
     Goal("fixed rate: Redis CPU / F1", 0.70, 0.60),
 )
 Rounds = Mapping[str, Sequence[Round]]
-
-
-def say(text: str = "") -> None:
-    """To whoever waits for it, at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 async def autosave(rounds: int = ROUNDS, seconds: float = SECONDS, sockets: int = SOCKETS) -> None:

@@ -21,6 +21,7 @@ _LINE = "        self.items[key] = Entry(value, self.clock() + ttl)\n"
 _PAGE = (_LINE * (DRAFT_CHARS // len(_LINE) + 1))[: DRAFT_CHARS - len(INSERTS[0])]
 DRAFTS = tuple(_PAGE[:AT] + insert + _PAGE[AT:] for insert in INSERTS)
 CHECKSUMS = tuple(zlib.crc32(draft.encode()) for draft in DRAFTS)
+DELTA, NOOP, REPLAY = b'{"t":"evaluation.delta"', b"noop", b"replay"
 
 
 def draft_frame(base: int, id: str) -> dict[str, Any]:
@@ -56,7 +57,9 @@ class Client(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self.name = f"{number:05d}"
         self.rev, self.saves = rev, 0
-        self.asked_at = self.in_at = 0.0
+        self.asked_at = self.hello_at = self.in_at = 0.0
+        self.delta = b""
+        """The last piece of text."""
         self.acked: Callable[[Client], None] = _nobody
         self.heard: Counter[bytes] = Counter()
         self.ready: asyncio.Future[None] = loop.create_future()
@@ -122,7 +125,7 @@ class Client(asyncio.Protocol):
             self._fail(data[:300].decode("latin-1"))
             self._transport.abort()
             return len(data)
-        self._upgraded = True
+        self._upgraded, self.hello_at = True, time.perf_counter()
         self._next()
         return end + 4
 
@@ -140,7 +143,11 @@ class Client(asyncio.Protocol):
     def _other(self, data: bytes, start: int, end: int) -> None:
         kind = data[start : data.find(b'"', start + 6) + 1] if data.startswith(b'{"t":"', start) else b""
         self.heard[kind] += 1
-        if kind == b'{"t":"ping"':
+        if kind == DELTA:
+            self.delta = data[start:end]
+        elif kind == b'{"t":"welcome"':
+            self.heard.update(mode for mode in (NOOP, REPLAY) if b'"mode":"%b"' % mode in data[start:end])
+        elif kind == b'{"t":"ping"':
             self._transport.write(framed(b'{"t":"pong"}'))
         elif kind == b'{"t":"err"':
             self._fail(data[start:end].decode())

@@ -80,9 +80,8 @@ def against(goal: Goal, found: Spread) -> str:
     elif found.middle <= goal.most:
         verdict = "met"
     else:
-        verdict = (
-            f"not met, by {found.middle - goal.most:.2f}{goal.unit} ({found.middle / goal.most:.1f} times the goal)"
-        )
+        times = f" ({found.middle / goal.most:.1f} times the goal)" if goal.most else ""
+        verdict = f"not met, by {found.middle - goal.most:.2f}{goal.unit}{times}"
     return f"{goal.figure:<58} {found.told():>22}{goal.unit:<5} goal {goal.most:g} ({goal.stretch:g})  {verdict}"
 
 

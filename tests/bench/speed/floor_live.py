@@ -5,6 +5,7 @@ REDIS_URL=... python -m tests.bench.speed.floor_live PORT
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -39,6 +40,12 @@ return {rev + 1, rev + 1}
 COME_IN = """
 local user = redis.call('GETDEL', KEYS[3])
 return {user, redis.call('HGETALL', KEYS[1]), redis.call('XRANGE', KEYS[2], '(' .. ARGV[1] .. '-0', '+')}
+"""
+
+# KEYS: stream. ARGV: interview, text. A piece of an evaluation's text: kept, and told to the node.
+CHUNK = """
+redis.call('XADD', KEYS[1], 'MAXLEN', '~', 1000, '*', 'b', ARGV[2])
+redis.call('PUBLISH', 'chunks', ARGV[1] .. ' ' .. ARGV[2])
 """
 
 
@@ -88,19 +95,31 @@ class Floor:
     def __init__(self, redis: Redis, landed: Landed | None = None) -> None:
         self._apply: AsyncScript = redis.register_script(APPLY)
         self._come_in: AsyncScript = redis.register_script(COME_IN)
-        self._landed = landed
+        self._redis, self._landed = redis, landed
+        self._sockets: dict[str, WebSocket] = {}
 
     async def socket(self, ws: WebSocket) -> None:
         """The ticket's name is the interview's, which stands in for a signature."""
         name, ticket = ws.scope["subprotocols"][:2]
         interview = ticket.rpartition(".")[2]
         await ws.accept(subprotocol=name)
+        self._sockets[interview] = ws
         try:
             await self._welcome(ws, interview)
             while True:
                 await self._save(ws, interview)
         except WebSocketDisconnect:
-            return
+            del self._sockets[interview]
+
+    async def hear(self) -> None:
+        """Send pieces of text on to whom they are for."""
+        async with self._redis.pubsub() as pubsub:
+            await pubsub.subscribe("chunks")
+            async for message in pubsub.listen():
+                if message["type"] == "message":
+                    interview, _, text = message["data"].decode().partition(" ")
+                    frame = {"t": "evaluation.delta", "d": {"text": text}}
+                    await self._sockets[interview].send_text(encode(frame).decode())
 
     async def _welcome(self, ws: WebSocket, interview: str) -> None:
         hello = read_hello(await ws.receive_text())
@@ -109,7 +128,8 @@ class Floor:
         _, fields, missed = await self._come_in(keys=[state, stream, ticket], args=[since])
         held: dict[bytes, bytes] = dict(zip(fields[::2], fields[1::2], strict=True))
         events = [msgspec.Raw(fields[1]) for _, fields in missed] if since else []
-        welcome = {"t": "welcome", "d": {"head": int(held.get(b"rev", b"0")), "events": events}}
+        mode = "snapshot" if not since else "replay" if events else "noop"
+        welcome = {"t": "welcome", "d": {"head": int(held.get(b"rev", b"0")), "mode": mode, "events": events}}
         await ws.send_text(encode(welcome).decode())
         await ws.send_text('{"t":"resumed"}')
 
@@ -133,10 +153,13 @@ def open_redis() -> Redis:
 
 if __name__ == "__main__":
     redis = open_redis()
+    floor = Floor(redis)
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
+        hearing = asyncio.create_task(floor.hear())
         yield
+        hearing.cancel()
         await redis.aclose()
 
-    serve(Floor(redis).socket, lifespan)
+    serve(floor.socket, lifespan)

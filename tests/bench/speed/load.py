@@ -22,10 +22,10 @@ from typing import Any
 import msgspec
 import uvloop
 
-from tests.bench.speed.client import Client, Failed
+from tests.bench.speed.client import DELTA, NOOP, REPLAY, Client, Failed
 
 TICK_SECONDS = 0.001
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS, HEAR_SECONDS = 60.0, 5.0
 SOCKETS_PER_HOST = 20_000
 """From one address of loopback: a port each, and there are about 28 thousand."""
 PERCENTILES = (0.5, 0.99)
@@ -42,7 +42,8 @@ class Load:
     async def connect(self, host: str, port: int, sockets: list[dict[str, Any]], parallel: int) -> dict[str, Any]:
         """Open sockets, `parallel` at a time, each with its protocols and first frames."""
         delays: list[float] = []
-        waiting = iter(sockets)
+        resumes: list[float] = []
+        waiting, first = iter(sockets), len(self.clients)
         started = time.perf_counter()
 
         async def some() -> None:
@@ -56,26 +57,37 @@ class Load:
                 )
                 await client.ready
                 delays.append(client.in_at - began)
+                resumes.append(client.in_at - client.hello_at)
 
         async with asyncio.timeout(PATIENCE_SECONDS + len(sockets) / 20):
             await asyncio.gather(*(some() for _ in range(parallel)))
-        return self._told(delays, time.perf_counter() - started)
+        told = self._told(delays, time.perf_counter() - started)
+        came = self.clients[first:]
+        told |= {f"resume_{name}": value for name, value in self._told(resumes, 1.0).items()}
+        return told | {mode.decode(): sum(client.heard[mode] for client in came) for mode in (NOOP, REPLAY)}
 
-    async def run(self, seconds: float, rate: float | None = None, each: int | None = None) -> dict[str, Any]:
-        """Saves for some seconds, or so many of each socket, and until the last is acknowledged."""
+    async def run(
+        self,
+        seconds: float,
+        rate: float | None = None,
+        each: int = sys.maxsize,
+        first: int = 0,
+        sockets: int = sys.maxsize,
+    ) -> dict[str, Any]:
+        """Saves for some seconds, or so many `each`, of all sockets or of some from the `first`; until all are in."""
         self._delays, cpu = [], time.process_time()
         started = time.perf_counter()
         ends = started + seconds
         async with asyncio.timeout(seconds + PATIENCE_SECONDS):
             if rate is None:
-                await self._saturate(ends, each or sys.maxsize)
+                await self._saturate(self.clients[first : first + sockets], ends, each)
             else:
                 await self._at_rate(rate, ends)
         took = time.perf_counter() - started
         return {**self._told(self._delays, took), "generator": (time.process_time() - cpu) / took}
 
-    async def _saturate(self, ends: float, each: int) -> None:
-        left = len(self.clients)
+    async def _saturate(self, clients: list[Client], ends: float, each: int) -> None:
+        left = len(clients)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def again(client: Client) -> None:
@@ -91,7 +103,7 @@ class Load:
             if not left:
                 done.set_result(None)
 
-        for client in self.clients:
+        for client in clients:
             client.acked, client.asked_at, client.saves = again, time.perf_counter(), 0
             client.save()
         await self._or_fails(done)
@@ -140,12 +152,12 @@ class Load:
             if failure.done():
                 failure.result()
 
-    async def hear(self, kind: str, count: int) -> dict[str, Any]:
-        """Wait until the sockets have heard so many frames of this kind, since they connected."""
-        prefix = f'{{"t":"{kind}"'.encode()
-        while sum(client.heard[prefix] for client in self.clients) < count:
-            await self._next_frame()
-        return {"n": count}
+    async def hear(self, words: str) -> dict[str, Any]:
+        """Wait until the last piece of text that each socket was sent holds these words; how many pieces came."""
+        async with asyncio.timeout(HEAR_SECONDS):
+            while not all(words.encode() in client.delta for client in self.clients):
+                await self._next_frame()
+        return {"n": sum(client.heard[DELTA] for client in self.clients)}
 
     async def _next_frame(self) -> None:
         loop = asyncio.get_running_loop()
