@@ -125,9 +125,8 @@ def plot(of: str, at: Sequence[int], costs: Sequence[Cost]) -> None:
     say(f"\nCPU a save, all processes (API alone), by {of}")
     for count, cost in zip(at, costs, strict=True):
         bar = "#" * round(cost.whole.middle / most * BAR_COLUMNS)
-        say(
-            f"{count:>6,}  {bar:<{BAR_COLUMNS}}  {cost.whole.told(0)} us ({cost.api.middle:.0f}), idle {cost.idle:.3f} cores"
-        )
+        told = f"{cost.whole.told(0)} us ({cost.api.middle:.0f}), idle {cost.idle:.3f} cores"
+        say(f"{count:>6,}  {bar:<{BAR_COLUMNS}}  {told}")
     say(f"{at[-1]:,} / {at[0]:,}: {costs[-1].whole.middle / costs[0].whole.middle:.2f} times")
 
 
