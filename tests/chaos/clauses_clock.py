@@ -26,7 +26,8 @@ def on_time(history: History) -> Iterator[str]:
             if by_clock and frame.ts < due:
                 yield f"the clock ended a phase of {interview.id} {due - frame.ts} ms early"
             if by_clock and late_ms(history, due, frame.ts) > LATE_MS_MAX:
-                yield f"the clock ended a phase of {interview.id} {frame.ts - due} ms late"
+                meanwhile = ", ".join(_meanwhile(history, due, frame.ts))
+                yield f"the clock ended a phase of {interview.id} {frame.ts - due} ms late; meanwhile {meanwhile}"
             written = isinstance(body, events.DraftSaved | events.SolutionSubmitted) and not by_clock
             if written and (frame.ts >= due, body.late) != (False, frame.ts >= deadline):
                 yield f"event {event.seq} of {interview.id} came {frame.ts - deadline} ms after the deadline"
@@ -60,6 +61,14 @@ def late_ms(history: History, due: float, acted: float) -> float:
         if began <= since + LATE_MS_MAX and since < ended:
             since = min(ended, acted)
     return acted - since
+
+
+def _meanwhile(history: History, due: float, acted: float) -> Iterator[str]:
+    """What was away between: from and until when, in ms after it was due."""
+    for outage in history.outages:
+        began, ended = outage.began * 1000 - due, outage.ended * 1000 - due
+        if began < acted - due and ended > 0:
+            yield f"{outage.of} {began:.0f}..{ended:.0f}"
 
 
 def _nobody_could(history: History) -> Iterator[tuple[float, float]]:

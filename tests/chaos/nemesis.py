@@ -202,7 +202,7 @@ class Nemesis:
             proxy = chance.choice(list(self.ways))
             fault = chance.choice(FAULTS if proxy.frames else FAULTS_OF_ANY)
             if fault in ("delay", "slice"):
-                async with proxy.slow(fault):
+                async with proxy.slow(fault), self._away("", proxy.name):
                     await time_passes(chance.uniform(*WAY_SECONDS))
             elif fault == "black-hole":
                 struck = proxy.strike(fault, STRUCK)

@@ -20,7 +20,7 @@ FAULTS_OF_ANY = tuple(fault for fault in FAULTS if fault != "double")
 CHUNK_BYTES = 65_536
 DELAY_SECONDS = (0.001, 0.08)
 """For each chunk, while there is a delay; their order stays."""
-SLICED_BYTES_MAX = 300
+SLICED_BYTES_MAX = 60
 """Of each chunk, one at a time; the rest goes at once, or a test would take all day."""
 CUT_BYTES_MAX = 2_000
 HEAD_END, TEXT, FIN = b"\r\n\r\n", 0x1, 0x80
