@@ -13,7 +13,7 @@ eval evalsha script|load script|exists
 multi exec discard
 publish subscribe unsubscribe
 """.split()
-REDIS_KEYS = "record {i* {limits}:* ticket:* nonce:* google:* login:* mailbox:* evaluations autoclaim:*".split()
+REDIS_KEYS = "record {i* {limits}:* ticket:* nonce:* google:* login:* mailbox:* {evaluations} autoclaim:*".split()
 REDIS_CHANNELS = "{i* logins:ended".split()
 
 POSTGRES_GRANTS = """

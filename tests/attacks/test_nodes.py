@@ -15,7 +15,7 @@ from tests.attacks.volley import Hit, Shot, volley
 
 MANY = 200
 QUESTION = "lru-cache-ttl"
-EACH = 70
+EACH = 40
 ROUNDS = 3
 """A fair test of three pairs at 1 % is wrong once in 33 rounds; three in a row once in 40,000 runs."""
 
