@@ -9,6 +9,9 @@ FRAMES_MAX = 1_024
 BYTES_MAX = 1_048_576
 """Room for a full replay (500 events, 256 KiB) and a snapshot of a full draft (7 x 64 KiB) at once."""
 
+WRITE_BYTES = 65_536
+"""Written at once, or a frame more: what the transport holds of it counts no longer, so it must not be much."""
+
 
 class Full(Exception):
     """The client is too slow."""
@@ -30,14 +33,17 @@ class Outbox:
         self._bytes += len(data)
         self._some.set()
 
-    async def get(self) -> bytes:
-        """The next frame, when there is one."""
+    async def get(self) -> list[bytes]:
+        """The next frames, when there are any: what goes out in one write."""
         while not self._frames:
             self._some.clear()
             await self._some.wait()
-        data = self._frames.popleft()
-        self._bytes -= len(data)
-        return data
+        taken, size = [], 0
+        while self._frames and size < WRITE_BYTES:
+            taken.append(self._frames.popleft())
+            size += len(taken[-1])
+        self._bytes -= size
+        return taken
 
     def __len__(self) -> int:
         return len(self._frames)

@@ -25,6 +25,7 @@ from engine.web.outbox import Full, Outbox
 from engine.web.sockets import Sockets
 from engine.web.upgrade import Denied, Granted, admit
 from engine.web.welcome import welcome_body
+from engine.web.wire import KEY, Wire
 from protocol import codec
 from protocol import messages as m
 from protocol.codes import Close, Refuse
@@ -76,6 +77,7 @@ class Socket:
     def __init__(self, ws: WebSocket, sockets: Sockets, granted: Granted) -> None:
         self.id, self.user = token_hex(8), granted.ticket.user
         self._ws, self._sockets = ws, sockets
+        self._wire: Wire = ws.scope["extensions"][KEY]
         self._conductor: Conductor = sockets.conductor
         self._ticket, self._encoding = granted.ticket, granted.encoding
         self._outbox = Outbox()
@@ -200,14 +202,14 @@ class Socket:
     # --- from the client ---
 
     async def _receive(self) -> bytes:
-        message = await self._ws.receive()
+        message: Any = await self._wire.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
         self._heard_at = time.monotonic()
-        text, data = message.get("text"), message.get("bytes")
+        text: str | None = message.get("text")
         if (text is None) == (self._encoding == "json"):
             raise Closing(WRONG_KIND)
-        return (data or b"") if text is None else text.encode()
+        return message["bytes"] if text is None else text.encode()
 
     async def _read(self) -> None:
         """Read and decode. A full inbox stops the reading, and TCP tells the client."""
@@ -338,17 +340,16 @@ class Socket:
             self.end(Close.SLOW)
 
     async def _write(self) -> None:
-        while True:
-            data = await self._outbox.get()
+        while frames := await self._outbox.get():
             self._sent_at = time.monotonic()
-            try:
-                async with asyncio.timeout(SEND_SECONDS):
-                    if self._encoding == "json":
-                        await self._ws.send_text(data.decode())
-                    else:
-                        await self._ws.send_bytes(data)
-            except TimeoutError:
-                raise Closing(Close.SLOW) from None
+            if not self._wire.writable.is_set():
+                try:
+                    async with asyncio.timeout(SEND_SECONDS):
+                        await self._wire.writable.wait()
+                except TimeoutError:
+                    raise Closing(Close.SLOW) from None
+            if not self._wire.say(frames, text=self._encoding == "json"):
+                raise WebSocketDisconnect(1006)
 
     async def _beat(self) -> None:
         """A ping when either side has been silent; any frame of the client's counts as an answer."""
