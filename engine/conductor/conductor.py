@@ -180,9 +180,8 @@ class Conductor:
     # --- one command ---
 
     async def _perform(self, act: _Act) -> Ack | Refusal:
-        fresh = False
         for _ in range(TRIES_MAX):
-            loaded = await self._load(act.interview, fresh=fresh)
+            loaded = await self._load(act.interview)
             pack = await self.shelf.get(loaded.interview.pack)
             command = await self._understood(act.said, loaded.interview)
             now = self.live.clock.now()
@@ -193,7 +192,6 @@ class Conductor:
                 reply = await self._commit(act, loaded, decision, now)
             if reply is not None:
                 return reply
-            fresh = True
         return Refuse.UNAVAILABLE.frame(id=act.id, retry_ms=RETRY_MS)
 
     async def _understood(
@@ -224,8 +222,9 @@ class Conductor:
             case Miss.GONE:
                 await self._rebuild(act.interview)
                 return None
-            case Miss.STALE | Miss.CLOCK:
-                return None
+            case Miss.STALE:
+                self._cache.pop(act.interview, None)
+        return None  # or the clock was missed, and what is known of the interview is as good as before
 
     async def _applied(self, act: _Act, change: Change) -> Ack:
         before = change.before
@@ -267,6 +266,7 @@ class Conductor:
         if look.seen is not None:
             return await self._echo(act, loaded, look, look.seen)
         if (look.epoch, look.head, look.last) != (loaded.epoch, loaded.interview.seq, loaded.last):
+            self._cache.pop(act.interview, None)
             return None
         if refused.refuse is Refuse.DEADLINE_PASSED and look.now < (due_at(loaded.interview) or 0):
             return None  # this node's estimate was ahead of the clock

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from functools import lru_cache
 from typing import NamedTuple
 
 PARTITIONS = 64
 """Fixed for good: an interview's partition follows from its id. Indexes and slots grow with it, not with interviews."""
+
+INTERVIEWS_KNOWN = 4_096
+"""Whose names are at hand, about a KiB each: they are wanted several times a command."""
 
 
 class Keys(NamedTuple):
@@ -26,6 +30,7 @@ RECORD_KEY = "record"
 """Holds the identity of the record that this database is live for."""
 
 
+@lru_cache(INTERVIEWS_KNOWN)
 def keys_of(interview: str) -> Keys:
     """The keys of the interview with this id."""
     tag = partition_tag(zlib.crc32(interview.encode()) % PARTITIONS)
