@@ -29,7 +29,7 @@ async def running(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], na
         if late:
             log.warning("background_work_cancelled", task=name)
             task.cancel()
-            await asyncio.wait({task})
+            await asyncio.wait({task}, timeout=END_SECONDS)  # a connection may take its time to break off, too
 
 
 async def closed(close: Callable[[], Awaitable[object]]) -> None:

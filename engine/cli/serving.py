@@ -135,7 +135,7 @@ async def serve(app: Starlette, settings: Settings, listening: socket.socket, st
 
 
 async def _drain(app: Starlette, server: uvicorn.Server, settings: Settings) -> None:
-    for open_socket in server.servers:
+    for open_socket in getattr(server, "servers", ()):  # none while it starts
         open_socket.close()  # no new ones: a client that comes back goes to another node
     drain = getattr(app.state, "drain", None)
     if drain is None:

@@ -14,39 +14,29 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from engine import telemetry
 from engine.cli.serving import ask_for_descriptors
 from engine.embedded import Embedded
-from engine.identity.keys import derive
-from engine.identity.logins import Client, Logins
-from engine.record import accounts
-from engine.record.accounts import Address
 from engine.record.engine import make_engine, migrate
 from engine.settings import load_settings
-from engine.wiring import make_redis
 from tests.chaos.checker import Violation, check
 from tests.chaos.history import History
 from tests.chaos.record import audit, read_record
 from tests.chaos.seat import Move, Seat
-from tests.loopback import http_client
-from tests.stack import SECRET, Node, Stack
+from tests.chaos.seating import seat, sign_in
+from tests.stack import Node, Stack
 from tests.until import time_passes, until
 
-T = TypeVar("T")
-
 SOCKETS, SAVES_A_SECOND = 2_000, 100
-QUESTION = "lru-cache-ttl"
 EXIT_SECONDS_MAX, WITHOUT_SECONDS_MAX = 20.0, 1.0
 """What is promised: a node is gone in 20 s, and at p99 nobody is without a live socket for more than 1 s."""
 STEADY_SECONDS = 3.0
 """Of saves before the first node goes, and after the last is back: what they cost when all is well."""
-SIGN_IN_AT_ONCE, START_AT_ONCE, SIT_DOWN_AT_ONCE = 8, 16, 16
 ANSWER_SECONDS = 30.0
 NOT_AT_THE_END = frozenset({"ends", "judged", "graded", "leaks"})
 """Clauses about how interviews end, and what is open when all have left: here nothing ends and nobody leaves."""
@@ -134,57 +124,23 @@ class Update:
     async def run(self) -> Report:
         """All of it: come in, save, roll, settle, check."""
         await audit(self._stack.database_url)
-        await self._come_in()
+        accounts = await sign_in(self._stack, self.report.sockets)
+        self._say(f"{len(accounts)} interviews started")
+        self._seats = await seat(self._stack, accounts, self.report.history, self._chance)
+        self._say(f"{len(self._seats)} sockets open")
         saving = asyncio.create_task(self._saves())
         try:
             await time_passes(self._steady_seconds)
             for node in self._stack.nodes:
-                await self._roll(node)
+                await asyncio.gather(*(other.ready() for other in self._stack.nodes if other is not node))
+                await self._end(node)
+                node.start()
             await time_passes(self._steady_seconds)
         finally:
             saving.cancel()
         await self._settle()
         await self._check()
         return self.report
-
-    async def _come_in(self) -> None:
-        names = [f"seat{i}" for i in range(self.report.sockets)]
-        accesses = await self._sign_in(names)
-        self._say(f"{len(accesses)} signed in")
-        interviews = await _some_at_once(accesses, START_AT_ONCE, self._start)
-        self._say(f"{len(interviews)} interviews started")
-        ports = [node.port for node in self._stack.nodes]
-        for name, access, interview in zip(names, accesses, interviews, strict=True):
-            chance = random.Random(self._chance.random())
-            self._seats.append(Seat(name, interview, access, ports, self.report.history, chance))
-        await _some_at_once(self._seats, SIT_DOWN_AT_ONCE, Seat.sit_down)
-        self._say(f"{len(self._seats)} sockets open")
-
-    async def _sign_in(self, names: Sequence[str]) -> list[str]:
-        """Access tokens, past the mail."""
-        settings = load_settings(self._stack.environ)
-        engine, redis = make_engine(settings), make_redis(settings)
-        logins = Logins(
-            engine=engine, redis=redis, keys=derive(SECRET), settings=settings, now=lambda: datetime.now(UTC)
-        )
-
-        async def access(name: str) -> str:
-            address = Address(f"{name}@example.com", f"{name}@example.com")
-            async with engine.begin() as connection:
-                user = await accounts.user_by_address(connection, address, datetime.now(UTC))
-                return (await logins.open(connection, user, Client(browser="", address=""), "code")).access
-
-        try:
-            return await _some_at_once(names, SIGN_IN_AT_ONCE, access)
-        finally:
-            await engine.dispose()
-            await redis.aclose()
-
-    async def _start(self, access: str) -> str:
-        async with http_client(headers={"authorization": f"Bearer {access}"}, timeout=ANSWER_SECONDS) as http:
-            answer = await http.post(f"{self._stack.nodes[0].url}/v1/questions/{QUESTION}/interviews")
-            assert answer.status_code == 201, answer.text
-            return str(answer.json()["id"])
 
     async def _saves(self) -> None:
         """So many a second, whoever waits; nobody saves twice at a time."""
@@ -199,15 +155,13 @@ class Update:
             due += every
             await time_passes(max(0.0, due - loop.time()))
 
-    async def _roll(self, node: Node) -> None:
-        """SIGTERM, the end, the start, and ready again."""
+    async def _end(self, node: Node) -> None:
+        """SIGTERM, and the end; whose clients must have found another node by then."""
         began = time.time()
         status = await node.stop(EXIT_SECONDS_MAX * 2)
         self._drained.append((began, time.time()))
         self.report.exits.append((status, time.time() - began))
         self._say(f"{node.name} ended after {time.time() - began:.1f} s")
-        node.start()
-        await node.ready()
 
     async def _settle(self) -> None:
         """Everybody has a socket and an answer, or never will."""
@@ -215,10 +169,10 @@ class Update:
             await until(lambda: all(seat.seated and not seat.unanswered for seat in self._seats), ANSWER_SECONDS)
         except TimeoutError:
             self._say("somebody waits in vain")
-        for seat in self._seats:
-            seat.feed.stayed, seat.feed.unanswered = True, seat.unanswered
-            seat.leave()  # what comes now would not be in the record that is read
-            self.report.moves += seat.moves
+        for one in self._seats:
+            one.feed.stayed, one.feed.unanswered = True, one.unanswered
+            one.leave()  # what comes now would not be in the record that is read
+            self.report.moves += one.moves
 
     async def _check(self) -> None:
         self._say("reading the record")
@@ -234,16 +188,6 @@ class Update:
             if op.promised is not None:
                 drained = any(began <= op.promised.at and op.sent_at <= ended for began, ended in self._drained)
                 (self.report.busy if drained else self.report.quiet).append(op.promised.at - op.sent_at)
-
-
-async def _some_at_once(of: Iterable[Any], at_once: int, work: Callable[[Any], Awaitable[T]]) -> list[T]:
-    gate = asyncio.Semaphore(at_once)
-
-    async def one(item: Any) -> T:
-        async with gate:
-            return await work(item)
-
-    return await asyncio.gather(*(one(item) for item in of))
 
 
 async def _update(arguments: argparse.Namespace) -> Report:

@@ -142,11 +142,7 @@ class Seat:
         self._port = port
         raw = await RawSocket.connect(port)
         try:
-            raw_ticket = await RawSocket.connect(port)
-            try:
-                ticket = await self._ticket(raw_ticket)
-            finally:
-                raw_ticket.close()
+            ticket = await ticket_for(port, self.interview, self._access)
             answer = await raw.upgrade("sdi.v1.json", f"ticket.{ticket}")
             if answer.status != 101:
                 raise Elsewhere(answer)
@@ -154,17 +150,6 @@ class Seat:
         except BaseException:
             raw.close()
             raise
-
-    async def _ticket(self, raw: RawSocket) -> str:
-        lines = [
-            f"POST /v1/interviews/{self.interview}/ticket HTTP/1.1", "Host: 127.0.0.1",
-            f"Authorization: Bearer {self._access}", "Content-Type: application/json", "Content-Length: 2", "", "{}",
-        ]  # fmt: skip
-        raw.send_bytes("\r\n".join(lines).encode())
-        answer = await raw.answer()
-        if answer.status != 200:
-            raise Elsewhere(answer)
-        return str(json.loads(answer.body)["ticket"])
 
     async def _hello(self, raw: RawSocket, port: int) -> Line:
         hello: dict[str, Any] = {"proto": 1, "tab": self.name, "write": True, "fence": self._fence}
@@ -285,3 +270,20 @@ class Seat:
 def _close(line: Line) -> None:
     line.raw.send_bytes(frame(CLOSE, b"\x03\xe8"))
     line.raw.writer.close()
+
+
+async def ticket_for(port: int, interview: str, access: str) -> str:
+    """A ticket of this node. Raises Elsewhere when it gives none."""
+    lines = [
+        f"POST /v1/interviews/{interview}/ticket HTTP/1.1", "Host: 127.0.0.1", f"Authorization: Bearer {access}",
+        "Content-Type: application/json", "Content-Length: 2", "", "{}",
+    ]  # fmt: skip
+    raw = await RawSocket.connect(port)
+    try:
+        raw.send_bytes("\r\n".join(lines).encode())
+        answer = await raw.answer()
+    finally:
+        raw.close()
+    if answer.status != 200:
+        raise Elsewhere(answer)
+    return str(json.loads(answer.body)["ticket"])

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 from socket import SO_RCVBUF, SOL_SOCKET
 from socket import socket as plain_socket
 from typing import Any
 
+from starlette.applications import Starlette
+
+from engine.cli import serving
 from engine.embedded import Embedded
-from engine.settings import Settings
+from engine.settings import Settings, load_settings
 from tests.chaos.drain import EXIT_SECONDS_MAX
 from tests.stack import Candidate, Node, running_stack
+from tests.until import time_passes
 from tests.web.raw_socket import RawSocket
 
 DRAIN_SECONDS = 0.5
@@ -41,6 +45,17 @@ async def test_a_node_ends_in_time_whoever_does_not_answer(servers: Embedded, te
         finally:
             for guest in guests:
                 await guest.leave()
+
+
+async def test_a_node_that_is_told_to_stop_while_it_starts_does_so() -> None:
+    @asynccontextmanager
+    async def slow(app: Starlette) -> AsyncIterator[None]:
+        await time_passes(0.1)
+        yield
+
+    settings, stop = load_settings({}, port=0), asyncio.Event()
+    stop.set()
+    await serving.serve(Starlette(lifespan=slow), settings, serving.listen(settings), stop)
 
 
 class Guest:
