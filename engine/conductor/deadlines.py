@@ -19,6 +19,8 @@ from engine.telemetry import log
 POLL_SECONDS = 0.25
 SWEEP_SECONDS = 1.0
 AT_ONCE = 64
+AGAIN_SECONDS = 0.5
+"""Who is nominated again while it is acted on waits for the record of one deadline, and may have come to the next."""
 ACTING_MAX = 256
 """Acted on, or waiting for the record, at one time; the rest are nominated again at the next round."""
 AWAY = (RedisError, OSError, TimeoutError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)
@@ -28,24 +30,31 @@ async def run_deadlines(conductor: Conductor, engine: AsyncEngine, stop: asyncio
     """Act on deadlines until `stop`. Neither hand waits for the other, nor for the record to hold what it did: while
     Postgres hangs, what Redis knows is acted on in time.
     """
-    acting: dict[str, asyncio.Task[None]] = {}
+    acting: set[asyncio.Task[None]] = set()
+    lately: dict[str, float] = {}
+    """When it was last begun to act on those that are acted on."""
+    loop = asyncio.get_running_loop()
 
-    async def act(id: str) -> None:
+    async def act(id: str, began: float) -> None:
         try:
             await _quietly(_act(conductor, id))
         finally:
-            del acting[id]
+            if lately.get(id) == began:
+                del lately[id]
 
     async def act_on(nominated: Awaitable[list[str]]) -> None:
         for id in await nominated:
-            if id not in acting and len(acting) < ACTING_MAX:
-                acting[id] = asyncio.create_task(act(id))
+            now = loop.time()
+            if lately.get(id, 0.0) <= now - AGAIN_SECONDS and len(acting) < ACTING_MAX:
+                lately[id] = now
+                acting.add(task := asyncio.create_task(act(id, now)))
+                task.add_done_callback(acting.discard)
 
     async with asyncio.TaskGroup() as hands:
         hands.create_task(_every(POLL_SECONDS, lambda: act_on(conductor.live.due()), stop))
         hands.create_task(_every(SWEEP_SECONDS, lambda: act_on(_by_record(conductor, engine)), stop))
     if acting:
-        await asyncio.wait(set(acting.values()))
+        await asyncio.wait(acting)
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -117,10 +118,16 @@ async def _trial(seed: int, arguments: argparse.Namespace, mutant: str = "") -> 
             Ways(seed) as ways,
             durable_stack(Path(folder), model, program, ways) as stack,
         ):
-            return await Trial(stack, seed, model, ways).run(
+            report = await Trial(stack, seed, model, ways).run(
                 partial(_faults, arguments), people=arguments.people,
                 patience_seconds=MUTANT_PATIENCE_SECONDS if mutant else PATIENCE_SECONDS,
             )  # fmt: skip
+            if report.violations and not mutant:
+                kept = Path(tempfile.mkdtemp(prefix="chaos-logs-"))
+                for log in Path(folder).glob("*.log"):
+                    shutil.copy(log, kept)
+                _say(f"logs          {kept}")
+            return report
 
 
 async def _faults(arguments: argparse.Namespace, nemesis: Nemesis) -> None:

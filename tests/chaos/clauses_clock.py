@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from engine.core.interview import GRACE_MS
 from protocol import events
@@ -27,7 +28,8 @@ def on_time(history: History) -> Iterator[str]:
                 yield f"the clock ended a phase of {interview.id} {due - frame.ts} ms early"
             if by_clock and late_ms(history, due, frame.ts) > LATE_MS_MAX:
                 meanwhile = ", ".join(_meanwhile(history, due, frame.ts))
-                yield f"the clock ended a phase of {interview.id} {frame.ts - due} ms late; meanwhile {meanwhile}"
+                late = f"{frame.ts - due} ms late, {_when(due)}; meanwhile {meanwhile}"
+                yield f"the clock ended a phase of {interview.id} {late}"
             written = isinstance(body, events.DraftSaved | events.SolutionSubmitted) and not by_clock
             if written and (frame.ts >= due, body.late) != (False, frame.ts >= deadline):
                 yield f"event {event.seq} of {interview.id} came {frame.ts - deadline} ms after the deadline"
@@ -61,6 +63,10 @@ def late_ms(history: History, due: float, acted: float) -> float:
         if began <= since + LATE_MS_MAX and since < ended:
             since = min(ended, acted)
     return acted - since
+
+
+def _when(ms: float) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat()
 
 
 def _meanwhile(history: History, due: float, acted: float) -> Iterator[str]:
