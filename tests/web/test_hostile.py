@@ -11,7 +11,7 @@ import socket as sockets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from itertools import chain, repeat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -23,8 +23,8 @@ from engine.web import head, wire
 from engine.web import socket as web_socket
 from protocol.codec import decode
 from protocol.codes import Close
-from protocol.messages import DraftSave
-from protocol.words import FIELD_BYTES_MAX, FRAME_BYTES_MAX_BEFORE_HELLO, Fence
+from protocol.messages import Ack, DraftSave, PhaseProceed
+from protocol.words import FIELD_BYTES_MAX, FIELDS, FRAME_BYTES_MAX_BEFORE_HELLO, Fence
 from tests.until import time_passes, until
 from tests.web.listening import Node, Person, fresh_settings, listening
 from tests.web.raw_socket import ANSWER_SECONDS, CONT, PING, TEXT, RawSocket, fragments, frame
@@ -268,6 +268,27 @@ async def test_who_means_harm_is_given_up_and_disturbs_nobody(
     for one in (node, beating):
         await let_go(one)
         assert one.closed_with(Close.INTERNAL) == 0, "a handler broke"
+
+
+async def test_who_has_written_what_json_writes_six_times_as_long_is_let_in_again(node: Node) -> None:
+    person = await node.person()
+    interview = await person.start()
+    answer = await person.http.post(f"/v1/interviews/{interview}/writer", json={})
+    fence = Fence(**answer.json()["fence"])
+    conductor, text = node.parts.conductor, "\x01" * FIELD_BYTES_MAX
+    said: list[dict[str, Any]] = [{"t": "phase.proceed", "id": "proceed-1", "d": {}}]
+    for rev, field in enumerate(FIELDS):
+        save = {"base": rev, "changes": [{"field": field, "text": text}]}
+        said.append({"t": "draft.save", "id": f"save-{field}", "d": save})
+    for one in said:
+        command = decode(msgspec.msgpack.encode(one), "msgpack")
+        assert isinstance(command, PhaseProceed | DraftSave)
+        assert isinstance(await conductor.handle(interview, command, fence), Ack)
+    socket = await person.open(interview)
+    welcome = await socket.hello()
+    assert welcome["snapshot"]["draft"]["fields"] == dict.fromkeys(FIELDS, text)
+    await socket.alive()
+    await let_go(node)
 
 
 async def let_go(node: Node) -> None:
