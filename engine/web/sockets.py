@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 MOVING_MAX = 48
 """Clients on their way to other nodes at a time: enough to keep those busy, few enough to be let in at once."""
 BATCH_SECONDS = 0.1
-STRAGGLER_SECONDS = 2.0
+MOVE_SECONDS, STRAGGLER_SECONDS = 3.0, 1.0
+"""What the last to be told have to find a place, and what it takes to close who is still here."""
 SOCKETS_PER_USER_MAX = 5
 """On one node. A person has a tab or two; what is forgotten in the background must not add up."""
 
@@ -105,11 +106,13 @@ class Sockets:
         self.draining = True
         failpoint("draining")
         log.info("draining", sockets=len(self._open))
-        last_seconds = min(STRAGGLER_SECONDS, seconds / 2)
+        last_seconds = min(STRAGGLER_SECONDS, seconds / 4)
         ends = time.monotonic() + seconds - last_seconds
+        all_told = ends - min(MOVE_SECONDS, seconds / 4)
         told: set[Socket] = set()
-        while (left_seconds := ends - time.monotonic()) > 0 and (untold := self._open - told):
+        while time.monotonic() < ends and (untold := self._open - told):
             told &= self._open
+            left_seconds = max(BATCH_SECONDS, all_told - time.monotonic())
             # At least so many that all are told in time: some may never go, or the others be slow to take them.
             count = max(MOVING_MAX - len(told), math.ceil(len(untold) * BATCH_SECONDS / left_seconds))
             for socket in itertools.islice(untold, count):
