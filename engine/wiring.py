@@ -51,7 +51,7 @@ from engine.record.catalog import load_packs as load_into_catalog
 from engine.record.engine import identity, make_engine
 from engine.record.engine import migrate as bring_up_to_date
 from engine.record.past_runs import SetAside
-from engine.recorder import Recorder
+from engine.recorder import Recorder, run_comparing
 from engine.semantic.model import NotInstalled, check_installed
 from engine.semantic.pool import Pool
 from engine.semantic.tier import messages, semantic
@@ -149,6 +149,8 @@ async def running_backbone(backbone: Backbone) -> AsyncIterator[None]:
         await backbone.live.belong_to(await identity(backbone.engine))
         await stack.enter_async_context(running(backbone.fanout.run, "fanout"))
         await stack.enter_async_context(running(backbone.recorder.run, "recorder"))
+        comparing = partial(run_comparing, backbone.engine, backbone.live, backbone.recorder.rebuilder)
+        await stack.enter_async_context(running(comparing, "comparing"))
         yield
 
 

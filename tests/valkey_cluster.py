@@ -25,7 +25,7 @@ class ValkeyCluster(Valkey):
     """Looks like one Valkey to `Embedded`: `kill` kills one primary after the other, `start` starts who is dead."""
 
     def __init__(self, home: Path, *, durable: bool, replicas: int = 0) -> None:
-        self._home = home
+        self.home = home
         self.members = [_Member(home / f"member{i}", durable=durable) for i in range(PRIMARIES + replicas)]
         self._turn = itertools.cycle(range(PRIMARIES))
         self._formed = False
@@ -40,7 +40,7 @@ class ValkeyCluster(Valkey):
         """Start who does not run, and give the URL. The first time, make a cluster of them and wait until it serves;
         later that is for others to wait for (`serves`), who have a loop to keep going.
         """
-        password = secret(self._home / "valkey.password")
+        password = secret(self.home / "valkey.password")
         for member in self.members:
             if member.pid is None:
                 member.home.mkdir(exist_ok=True, mode=0o700)
@@ -91,7 +91,6 @@ class ValkeyCluster(Valkey):
 
 class _Member(Valkey):
     def __init__(self, home: Path, *, durable: bool) -> None:
-        self.home = home
         home.mkdir(parents=True, exist_ok=True)
         self.bus_port = free_port(home / "bus.port")
         more = {

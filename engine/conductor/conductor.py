@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 from redis.exceptions import RedisError
 
+from engine.conductor.acks import HASH_BYTES, Outcome, ack, acks, outcome_of
 from engine.conductor.shelf import Shelf
 from engine.core import machine
 from engine.core.appeals import under_way
@@ -32,20 +33,11 @@ from protocol.words import Cursor, Durable, Fence
 TRIES_MAX = 8
 """Each loses to another writer or to the clock; more than a few in a row means that something is wrong."""
 CACHE_MAX = 4_096
-HASH_BYTES = 16
 RETRY_MS = 1_000
 
 
 class StateReset(Exception):
     """The interview began a new epoch under this client: its position and its fence mean nothing any more."""
-
-
-class Outcome(msgspec.Struct, frozen=True, array_like=True):
-    """What is kept of a command that took effect: its last event, the draft's revision, lateness."""
-
-    s: int
-    rev: int | None = None
-    late: bool = False
 
 
 class Greeting(NamedTuple):
@@ -66,9 +58,6 @@ class _Act(NamedTuple):
     fence: Fence | None = None
     pending: Callable[[], None] | None = None
     """Called when the command is applied and the record is slow to follow."""
-
-
-_outcome = msgspec.json.Decoder(Outcome)
 
 
 class Conductor:
@@ -139,6 +128,7 @@ class Conductor:
     async def hello(self, interview: str, body: HelloBody) -> Greeting:
         """A tab comes in: everything it needs to go on, and nothing that the record does not hold (if it can)."""
         for _ in range(TRIES_MAX):
+            held = self._cache.get(interview)
             arrival = await self.live.hello(
                 interview,
                 body.tab,
@@ -148,13 +138,13 @@ class Conductor:
                 resume=(body.resume.epoch, body.resume.s) if body.resume else None,
                 pending=body.pending,
             )
-            if arrival is None:
-                await self._rebuild(interview)
+            if arrival is None or arrival.loaded.lacks(held):
+                await self._rebuild(interview, stale=arrival.loaded.epoch if arrival else None)
                 continue
             self._remember(arrival.loaded)
             durable = await self._see_recorded(arrival.loaded, body.resume)
             failpoint("hello")
-            return Greeting(arrival, durable, _acks(body.pending, arrival, durable))
+            return Greeting(arrival, durable, acks(body.pending, arrival, durable))
         raise TimeoutError("the interview could not be rebuilt")
 
     async def take_pen(self, interview: str, tab: str) -> Fence:
@@ -174,8 +164,10 @@ class Conductor:
 
     async def view(self, interview: str) -> Interview:
         """The interview to look at: live, or from the record when it is not (any more)."""
-        loaded = await self.live.load(interview)
-        return await self.recorder.rebuilder.read(interview) if loaded is None else loaded.interview
+        held, loaded = self._cache.get(interview), await self.live.load(interview)
+        if loaded is None or loaded.lacks(held):
+            return await self.recorder.rebuilder.read(interview)
+        return loaded.interview
 
     # --- one command ---
 
@@ -239,11 +231,11 @@ class Conductor:
         failpoint("tell")
         await self._tell(loaded, durable)
         self._ring_worker(change)
-        return _ack(act.id, _outcome.decode(change.outcome), durable)
+        return ack(act.id, outcome_of(change.outcome), durable)
 
     async def _seen(self, act: _Act, outcome: bytes, loaded: Loaded) -> Ack:
         """This command took effect before: the same outcome, once the record holds it, and after its events."""
-        found = _outcome.decode(outcome)
+        found = outcome_of(outcome)
         durable: Durable = "record"
         if found.s > loaded.recorded:
             newest = await self._load(act.interview, fresh=True)
@@ -253,7 +245,7 @@ class Conductor:
             await self._tell(newest, durable)
         else:
             await self.fanout.ring(act.interview, Bell(loaded.epoch, loaded.recorded, loaded.recorded, loaded.fence))
-        return _ack(act.id, found, durable, dup=True)
+        return ack(act.id, found, durable, dup=True)
 
     async def _refuse(self, act: _Act, loaded: Loaded, refused: Refused) -> Ack | Refusal | None:
         """A refusal stands only if it was made on the newest state, and the command is not an echo."""
@@ -272,6 +264,8 @@ class Conductor:
             return None  # this node's estimate was ahead of the clock
         if refused.refuse is Refuse.DEADLINE_PASSED and loaded.interview.phase == "clarifying":
             await self._run_clock(loaded)  # whoever comes first acts for the clock
+            return None
+        if not self.recorder.away and await self.recorder.rebuilder.mended(loaded):
             return None
         return refused.refuse.frame(id=act.id, at=refused.at, message=refused.message, **refused.facts)
 
@@ -300,16 +294,17 @@ class Conductor:
             self._cache.move_to_end(interview)
             return cached
         for _ in range(TRIES_MAX):
+            held = self._cache.get(interview)
             loaded = await self.live.load(interview)
-            if loaded is not None:
+            if loaded is not None and not loaded.lacks(held):
                 self._remember(loaded)
                 return loaded
-            await self._rebuild(interview)
+            await self._rebuild(interview, stale=loaded.epoch if loaded else None)
         raise TimeoutError("the interview could not be rebuilt")
 
-    async def _rebuild(self, interview: str) -> None:
+    async def _rebuild(self, interview: str, *, stale: int | None = None) -> None:
         self._cache.pop(interview, None)
-        await self.recorder.rebuilder.rebuild(interview)
+        await self.recorder.rebuilder.rebuild(interview, stale=stale)
 
     def _remember(self, loaded: Loaded) -> None:
         self._cache[loaded.interview.id] = loaded
@@ -324,7 +319,7 @@ class Conductor:
 
     async def _see_recorded(self, loaded: Loaded, cursor: Cursor | None = None) -> Durable:
         """Who has been further than live is (Redis lost writes) makes us ask the record as well."""
-        ahead = cursor is not None and cursor.epoch == loaded.epoch and cursor.s > loaded.interview.seq
+        ahead = cursor is not None and (cursor.epoch, cursor.s) > (loaded.epoch, loaded.interview.seq)
         if loaded.recorded >= loaded.interview.seq and not ahead:
             return "record"
         return await self.recorder.ensure(loaded)
@@ -375,20 +370,6 @@ def _change(act: _Act, loaded: Loaded, decided: Decided, now: int) -> Change:
         holds_from=decided.holds_from,
         holds_until=decided.holds_until,
     )
-
-
-def _ack(id: str, outcome: Outcome, durable: Durable, *, dup: bool = False) -> Ack:
-    return Ack(id=id, s=outcome.s, rev=outcome.rev, late=outcome.late, dup=dup, durable=durable)
-
-
-def _acks(pending: tuple[str, ...], arrival: Arrival, durable: Durable) -> dict[str, Ack]:
-    found: dict[str, Ack] = {}
-    for id, seen in zip(pending, arrival.outcomes, strict=True):
-        if seen:
-            outcome = _outcome.decode(seen[HASH_BYTES:])
-            held = durable == "record" or outcome.s <= arrival.loaded.recorded
-            found[id] = _ack(id, outcome, "record" if held else "live", dup=True)
-    return found
 
 
 def _hash(body: commands.ClientCommand | events.Event) -> bytes:

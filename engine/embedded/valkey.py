@@ -22,7 +22,8 @@ class Valkey:
 
     def __init__(self, home: Path, *, durable: bool, more: Mapping[str, object] | None = None) -> None:
         """`more`: settings of the server beside ours."""
-        self._home, self._durable, self._more = home, durable, more or {}
+        self.home, self.more = home, more or {}
+        self._durable = durable
         self._data = home / "valkey"
         self._child = Child("valkey", home, stop_signal=SIGTERM)
         self.ask_to_stop, self.wait_stopped = self._child.ask_to_stop, self._child.wait_stopped
@@ -38,16 +39,16 @@ class Valkey:
         program = valkey_program()
         self._child.end_orphan()  # two servers on one append-only file would ruin it
         self._data.mkdir(exist_ok=True, mode=0o700)
-        self._password = secret(self._home / "valkey.password")
+        self._password = secret(self.home / "valkey.password")
         for attempt in range(1, STARTS_MAX + 1):
-            self._port = free_port(self._home / "valkey.port")
+            self._port = free_port(self.home / "valkey.port")
             try:
                 self._child.start([program, self._configured()], who="self", ready=self._ready)
                 break
             except StartError:
-                if attempt == STARTS_MAX or not took_port(self._home / "valkey.port", self._child.said()):
+                if attempt == STARTS_MAX or not took_port(self.home / "valkey.port", self._child.said()):
                     raise
-        return self.url(self._home)
+        return self.url(self.home)
 
     @staticmethod
     def url(home: Path) -> str:
@@ -62,6 +63,10 @@ class Valkey:
         self.ask_to_stop()
         self.wait_stopped()
 
+    def files(self) -> list[Path]:
+        """What it has written, file by file."""
+        return sorted(self._data.glob("appendonlydir/*.aof"))
+
     def wipe(self) -> None:
         """Delete its data, as the loss of a disk would. Only while it does not run."""
         if self.pid is not None:
@@ -70,7 +75,7 @@ class Valkey:
 
     def _configured(self) -> Path:
         """Write its settings to a file, not the command line, where every user could read the password."""
-        path = self._home / "valkey.conf"
+        path = self.home / "valkey.conf"
         path.touch(mode=0o600)
         settings = {
             "bind": "127.0.0.1",
@@ -83,7 +88,7 @@ class Valkey:
             "appendfsync": "everysec" if self._durable else "no",  # either survives kill -9 of the server
             "save": '""',
             "daemonize": "no",
-            **self._more,
+            **self.more,
         }
         path.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
         return path

@@ -274,6 +274,11 @@ class Cluster(Redis):
         return pool
 
 
+async def every_primary(redis: Redis) -> list[Redis]:
+    """One client for each primary of a cluster, or the one client of the one Redis."""
+    return await redis.primaries() if isinstance(redis, Cluster) else [redis]
+
+
 class _Pipeline(Pipeline):
     """Each primary gets its share, all at the same time."""
 

@@ -13,9 +13,9 @@ from redis.exceptions import RedisError
 
 from engine.core.interview import Interview, due_at
 from engine.live.clock import SKEW_MS_MAX, Clock
-from engine.live.cluster import Cluster
+from engine.live.cluster import Cluster, every_primary
 from engine.live.keys import PARTITIONS, RECORD_KEY, keys_of, partition_tag
-from engine.live.line import Line, Script
+from engine.live.line import Line, Script, Word
 from engine.live.state import UnknownFormat, fields_of, interview_of
 from engine.live.values import Applied, Arrival, Change, Entry, Loaded, Look, Miss, Seen
 from protocol.words import Fence
@@ -28,6 +28,8 @@ REPLAY_EVENTS_MAX = 500
 REPLAY_BYTES_MAX = 262_144
 NARRATIVE_BYTES_MAX = 32_768
 DUE_AT_ONCE = 100
+BEGINS_BYTES = 80
+"""Of an event: its type, number and instant, by which it is told from one that Redis, having lost it, took instead."""
 SCRIPTS = ("commit", "recorded", "hello", "rebuild", "narrate")
 
 
@@ -157,6 +159,19 @@ class Live:
         held: Any = await self.redis.hmget(keys_of(id).state, ["epoch", "recorded", "fence"])
         return None if held[0] is None else (int(held[0]), int(held[1]), int(held[2]))
 
+    async def positions(self, ids: Sequence[str]) -> list[tuple[int, int] | None]:
+        """(epoch, head) of each; None for one that is not live, or whose primary is away."""
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for id in ids:
+                pipe.hmget(keys_of(id).state, ["epoch", "head"])
+            found = _not_all_failed(await pipe.execute(raise_on_error=False))
+        return [None if isinstance(at, RedisError) or at[0] is None else (int(at[0]), int(at[1])) for at in found]
+
+    async def servers(self) -> frozenset[str]:
+        """What tells the Redis there is (each primary of a cluster) from any other, and from itself started again."""
+        about = [await redis.info("server") for redis in await every_primary(self.redis)]
+        return frozenset(str(one["run_id"]) for one in about)
+
     async def events(self, id: str, after: int, to: int) -> list[tuple[int, bytes]]:
         """The events (seq, bytes) after `after` up to `to`, as they were committed; without those that are gone."""
         found: Any = await self.redis.xrange(keys_of(id).events, min=f"{after + 1}-0", max=f"{to}-0")
@@ -178,17 +193,21 @@ class Live:
         entries = [_entry(at, fields) for at, fields in found]
         return loaded, [entry for entry in entries if entry.seq > min(recorded, loaded.recorded)]
 
-    async def recorded(self, id: str, epoch: int, seq: int) -> bool:
-        """The record holds the events to `seq`: remember it, and ring. False: this epoch is over."""
-        return (await self.all_recorded([(id, epoch, seq)]))[0]
+    async def recorded(self, id: str, epoch: int, seq: int, body: bytes = b"") -> bool:
+        """The record holds the events to `seq`: remember it, and ring.
 
-    async def all_recorded(self, positions: Sequence[tuple[str, int, int]]) -> list[bool]:
-        """The same for many (id, epoch, seq), asked at once."""
+        False: this epoch is over, or the last of them is not `body`, where that is given.
+        """
+        return (await self.all_recorded([(id, epoch, seq, body)]))[0]
+
+    async def all_recorded(self, positions: Sequence[tuple[str, int, int, bytes]]) -> list[bool]:
+        """The same for many (id, epoch, seq, body), asked at once."""
         script = self._scripts["recorded"]
         asked = []
-        for id, epoch, seq in positions:
+        for id, epoch, seq, body in positions:
             keys = keys_of(id)
-            asked.append(script([keys.state, keys.events, keys.dirty], [id, epoch, seq, keys.bell, EVENTS_KEPT]))
+            args: list[Word] = [id, epoch, seq, keys.bell, EVENTS_KEPT, body[:BEGINS_BYTES]]
+            asked.append(script([keys.state, keys.events, keys.dirty], args))
         answers = _not_all_failed(await asyncio.gather(*asked, return_exceptions=True))
         # Of what a primary that is away was not told, live learns at the next sweep.
         return [reply == b"ok" or isinstance(reply, RedisError) for reply in answers]

@@ -26,6 +26,10 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     over to a replica that lagged.
     """
 
+    def lacks(self, known: Loaded | None) -> bool:
+        """Whether Redis has lost what the record was known to hold before this was read."""
+        return known is not None and (known.epoch, known.recorded) > (self.epoch, self.interview.seq)
+
 
 class Entry(msgspec.Struct, frozen=True):
     """One event as committed: its bytes, and on a command's first event the command's id, hash and outcome."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -15,6 +16,9 @@ from protocol.words import Phase
 
 SWEEP_AT_ONCE = 500
 START_TRIES_MAX = 3
+COMPARED_AT_ONCE = 1_000
+MAYBE_LIVE = timedelta(days=2)
+"""Twice as long as a live copy stays after the last event, which comes after the submission."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +163,26 @@ async def due(engine: AsyncEngine, now: int) -> list[str]:
             SWEEP_AT_ONCE,
         )
     return [str(row["id"]) for row in rows]
+
+
+async def maybe_live(engine: AsyncEngine) -> AsyncIterator[list[tuple[str, int, int]]]:
+    """(id, epoch, what is recorded) of all that Redis may hold, in pages: those that go on, and those that ended
+    lately. An interview whose evaluation ended later than that is made anew when somebody touches it.
+    """
+    after = UUID(int=0)
+    while True:
+        async with driver(engine) as connection:
+            rows = await connection.fetch(
+                "SELECT id, epoch, recorded_seq FROM interview_sessions WHERE id > $1 AND parked IS NULL "
+                "AND (phase <> 'submitted' OR submitted_at > now() - $2::interval) ORDER BY id LIMIT $3",
+                after,
+                MAYBE_LIVE,
+                COMPARED_AT_ONCE,
+            )
+        if not rows:
+            return
+        yield [(str(row["id"]), row["epoch"], row["recorded_seq"]) for row in rows]
+        after = rows[-1]["id"]
 
 
 async def park(engine: AsyncEngine, id: str, reason: str) -> None:

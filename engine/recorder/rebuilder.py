@@ -46,6 +46,14 @@ class Rebuilder:
             work.add_done_callback(lambda _: self._rebuilding.pop(id))
         await asyncio.shield(work)
 
+    async def mended(self, loaded: Loaded) -> bool:
+        """Whether the record holds more than Redis, which has lost it; then the copy is made anew."""
+        row = await interviews.read(self._engine, loaded.interview.id)
+        if row is None or (row.epoch, row.recorded_seq) <= (loaded.epoch, loaded.interview.seq):
+            return False
+        await self.rebuild(loaded.interview.id, stale=loaded.epoch)
+        return True
+
     async def _rebuild(self, id: str, stale: int | None) -> None:
         row = await interviews.read(self._engine, id)
         if row is None:

@@ -200,13 +200,13 @@ class Recorder:
             return set()
         for id in written:
             self._fanout.recorded(id, group[id].loaded.epoch, group[id].entries)
-        await self._tell([(id, group[id], ready[id].last) for id in written])
+        await self._tell([(id, group[id], ready[id].last, ready[id].entries[-1].body) for id in written])
         return written
 
     async def _alone(self, id: str, waiting: _Waiting) -> None:
         """Record one interview from the stream, after asking the record how far it is."""
         try:
-            last = await self._settle(id, waiting.loaded.epoch)
+            last, body = await self._settle(id, waiting.loaded.epoch)
             await self._check(id, waiting, last)
         except (Lost, Parked, NotThere) as error:
             self._came_back()
@@ -222,10 +222,10 @@ class Recorder:
         else:
             self._came_back()
             self._lagging.discard(id)
-            await self._tell([(id, waiting, last)])
+            await self._tell([(id, waiting, last, body)])
 
-    async def _settle(self, id: str, epoch: int) -> int:
-        """Bring the record to live's head, whoever wrote what, and say how far it is."""
+    async def _settle(self, id: str, epoch: int) -> tuple[int, bytes]:
+        """Bring the record to live's head, whoever wrote what, and say how far it is, and its last event."""
         row = await interviews.read(self._engine, id)
         if row is None:
             await self._live.erase([id])
@@ -246,7 +246,7 @@ class Recorder:
             batch = Batch(epoch=row.epoch, interview=loaded.interview, entries=_recorded(rest))
             if not await record.write(self._engine, [batch]):
                 return await self._settle(id, epoch)  # another process was quicker
-        return max(row.recorded_seq, loaded.interview.seq)
+        return max(row.recorded_seq, loaded.interview.seq), entries[-1].body if entries else b""
 
     async def _compare(self, row: interviews.Row, loaded: Loaded, entries: list[Entry]) -> list[Entry]:
         """What the record lacks. Where both have an event it must have the same bytes, or live is stale: as it is
@@ -279,16 +279,16 @@ class Recorder:
         await self.rebuilder.rebuild(id, stale=epoch)
         raise Lost(id)
 
-    async def _tell(self, recorded: Sequence[tuple[str, _Waiting, int]]) -> None:
+    async def _tell(self, recorded: Sequence[tuple[str, _Waiting, int, bytes]]) -> None:
         """The record has these interviews' events to `last`: live learns it, sockets are rung, waiters go on."""
         try:
             failpoint("recorded.before")
-            alive = await self._live.all_recorded([(id, waiting.loaded.epoch, last) for id, waiting, last in recorded])
+            alive = await self._live.all_recorded([(id, w.loaded.epoch, last, body) for id, w, last, body in recorded])
             failpoint("recorded.after")
         except (RedisError, OSError) as error:
             log.warning("live_away", error=type(error).__name__)
             alive = [True] * len(recorded)  # they are recorded; live learns it at the next sweep
-        for (id, waiting, last), is_alive in zip(recorded, alive, strict=True):
+        for (id, waiting, last, _), is_alive in zip(recorded, alive, strict=True):
             self._told(id, waiting, last, alive=is_alive)
 
     def _told(self, id: str, waiting: _Waiting, last: int, *, alive: bool) -> None:

@@ -12,7 +12,8 @@ from tests.conductor.nodes import Candidate
 async def change_of(tab: Candidate, frame: Command) -> Change:
     """What the command would commit, by the pen that `tab` holds."""
     node = tab.node
-    loaded = await tab.loaded()
+    loaded = await tab.node.live.load(tab.interview)  # past what this node remembers: another process may have done it
+    assert loaded is not None
     pack = await node.conductor.shelf.get(loaded.interview.pack)
     command = await node.conductor._understood(frame.d, loaded.interview)
     now = node.live.clock.now()

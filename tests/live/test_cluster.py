@@ -79,7 +79,7 @@ async def test_interviews_live_on_all_primaries_and_answer_together(desks: list[
         assert await live.narrative(desk.id) == (1, 1, "so far")
     assert await live.events(desks[0].id, 0, 9) != []
     assert ids <= set(await live.dirty(-1_000))
-    assert await live.all_recorded([(desk.id, 1, 1) for desk in desks]) == [True] * INTERVIEWS
+    assert await live.all_recorded([(desk.id, 1, 1, b"") for desk in desks]) == [True] * INTERVIEWS
     assert not ids & set(await live.dirty(-1_000))
     live.clock.offset_ms = 24 * 3_600_000
     assert ids <= set(await live.due())
@@ -162,7 +162,7 @@ async def test_a_slot_that_moves_takes_its_interviews_along(
         member.cluster("SETSLOT", slot, "NODE", target.cluster("MYID"))
     await desk.does(asked(CHANGE))  # and then with MOVED
     assert _address(await redis.node_of(slot)) == Address("127.0.0.1", target.port)
-    assert await desk.live.all_recorded([(one.id, 1, 0) for one in desks]) == [True] * INTERVIEWS
+    assert await desk.live.all_recorded([(one.id, 1, 0, b"") for one in desks]) == [True] * INTERVIEWS
 
 
 async def test_a_killed_primary_takes_only_its_own_with_it_and_comes_back(
