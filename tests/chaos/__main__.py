@@ -23,7 +23,7 @@ from tests.fake_model.server import FakeModel
 
 PEOPLE = 8
 KILLS = 30
-MUTANT_KILLS, MUTANT_FLUSHES, MUTANT_PEOPLE = 9, 6, 6
+MUTANT_KILLS, MUTANT_FLUSHES, MUTANT_PAUSES, MUTANT_PEOPLE = 9, 6, 6, 6
 """Of a trial for a mutant: under a minute each."""
 MUTANT_PROGRAM, SKEWED_PROGRAM = "tests.chaos.mutant_node", "tests.chaos.skew"
 MUTANT_TRIALS = 3
@@ -132,7 +132,8 @@ async def _trial(seed: int, arguments: argparse.Namespace, mutant: str = "") -> 
 
 async def _faults(arguments: argparse.Namespace, nemesis: Nemesis) -> None:
     each = -(-arguments.kills // 3)
-    await nemesis.storm(each, _flushes(arguments), pauses=each)
+    pauses = MUTANT_PAUSES if arguments.mutant else each
+    await nemesis.storm(each, _flushes(arguments), pauses)
 
 
 def _flushes(arguments: argparse.Namespace) -> int:

@@ -86,9 +86,11 @@ def nothing_twice(history: History) -> Iterator[str]:
 
 def no_strange_refusals(history: History) -> Iterator[str]:
     """C3: who has the pen and resends faithfully is never told of conflicts; who has lost it is told just that."""
-    newest = _newest_pens(history)
+    newest, unsure = _newest_pens(history), _only_live(history)
     for op in history.ops:
         if op.refused is None or op.refused.code in EXPECTED_REFUSALS:
+            continue
+        if op.refused.code == "conflict" and (op.interview, op.d.get("base", op.d.get("rev"))) in unsure:
             continue
         pen = newest.get(op.interview)
         outrun = pen is not None and op.fences and max(op.fences) < (pen.epoch, pen.n)
@@ -148,6 +150,16 @@ def _effects(history: History) -> Effects:
 def _rev(event: Event) -> int | None:
     body = decode_event(event.body).d
     return body.rev if isinstance(body, events.DraftSaved) else None
+
+
+def _only_live(history: History) -> set[tuple[str, int | None]]:
+    """The revisions (interview, rev) that were told as live and never as recorded: Redis may have lost them since."""
+    told: dict[str, set[tuple[str, int | None]]] = defaultdict(set)
+    for op in history.ops:
+        for reply in op.replies:
+            if reply.kind == "ack" and reply.rev is not None:
+                told[reply.durable].add((op.interview, reply.rev))
+    return told["live"] - told["record"]
 
 
 def _newest_pens(history: History) -> dict[str, Pen]:

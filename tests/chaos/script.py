@@ -106,7 +106,8 @@ async def play(
         await client.command("phase.proceed", {})
     await _design(writer, 1_000 if patient else chance.randint(4, 10), SLOW_SECONDS if patient else 0, stops=bool(last))
     if not patient:
-        await writer.submit()
+        while (await writer.submit()).code == "conflict":  # Redis has lost what was only live
+            await writer.think()
     elif last is not None and writer.phase == "design":
         await last(writer)
     await _evaluated(writer)

@@ -112,3 +112,14 @@ def test_one_thing_of_the_record(what: str) -> None:
     }  # fmt: skip
     with_record(history, **{what: other[what]})
     assert check(history)
+
+
+def test_a_conflict_is_no_news_where_redis_alone_had_the_revision_and_is_where_the_record_has_it() -> None:
+    refused = [Reply(kind="err", at=4.0, code="conflict")]
+    next_save = Op(client="w", interview=ID, id="w-000003", t="draft.save", d={"base": 1}, sent_at=3.5, replies=refused)
+    history = good()
+    history.ops.append(next_save)
+    assert [violation.clause for violation in check(history)] == ["refusals"]
+    save = history.ops[1]
+    save.replies = [msgspec.structs.replace(reply, durable="live") for reply in save.replies]
+    assert check(history) == []
