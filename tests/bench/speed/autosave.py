@@ -13,7 +13,7 @@ from tests.bench.speed.saying import say
 from tests.bench.speed.servers import ENGINE, FLOORS, Server, running
 
 NAMES = (*FLOORS, ENGINE)
-SOCKETS = 600
+SOCKETS = 400
 """A socket may send 60 frames at once and 6 a second after that: so many that this budget is never what slows."""
 SECONDS = 4.0
 WARM_SECONDS = 1.0

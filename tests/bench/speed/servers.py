@@ -44,7 +44,7 @@ TICKETS_AT_ONCE = 100
 """A ticket is good for 30 s: no more of them than can be used by then, on a busy machine too."""
 PARALLEL = 8
 HOUR_MS = 3_600_000
-READY_SECONDS, ANSWER_SECONDS = 120.0, 5.0
+READY_SECONDS, ANSWER_SECONDS = 300.0, 5.0
 LOG_CHARS = 3_000
 PORT = "PORT"
 """Stands for the port in a command."""
