@@ -153,13 +153,14 @@ def _rev(event: Event) -> int | None:
 
 
 def _only_live(history: History) -> set[tuple[str, int | None]]:
-    """The revisions (interview, rev) that were told as live and never as recorded: Redis may have lost them since."""
-    told: dict[str, set[tuple[str, int | None]]] = defaultdict(set)
-    for op in history.ops:
-        for reply in op.replies:
-            if reply.kind == "ack" and reply.rev is not None:
-                told[reply.durable].add((op.interview, reply.rev))
-    return told["live"] - told["record"]
+    """The revisions (interview, rev) of saves that were told as live and never as recorded: Redis may have lost them."""
+    return {
+        (op.interview, reply.rev)
+        for op in history.ops
+        if op.promised is None
+        for reply in op.replies
+        if reply.kind == "ack" and reply.rev is not None
+    }
 
 
 def _newest_pens(history: History) -> dict[str, Pen]:
