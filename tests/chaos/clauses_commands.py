@@ -153,7 +153,7 @@ def _rev(event: Event) -> int | None:
 
 
 def _only_live(history: History) -> set[tuple[str, int | None]]:
-    """The revisions (interview, rev) of saves that were told as live and never as recorded: Redis may have lost them."""
+    """The revisions (interview, rev) of saves told as live and never as recorded: Redis may have lost them."""
     return {
         (op.interview, reply.rev)
         for op in history.ops
