@@ -9,10 +9,10 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
-import uvicorn
 from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
 
+from engine.cli import serving
 from engine.conductor import deadlines
 from engine.core.interview import Interview
 from engine.live import tickets
@@ -24,7 +24,6 @@ from protocol.words import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, TICKET_PREFIX
 from tests.conductor.nodes import Nodes, start
 from tests.transcripts.core_stage import event
 from tests.transcripts.script import PACK
-from tests.until import until
 
 HEAR_SECONDS = 10.0
 FOR_EVER = 2**53
@@ -35,15 +34,13 @@ async def listening(node: Backbone) -> AsyncIterator[str]:
     """The socket's route of this node on a port; its address."""
     sockets = Sockets(node.settings, node.redis, node.conductor, node.fanout, node.metrics)
     app = Starlette(routes=routes(sockets))
-    config = uvicorn.Config(app, port=0, ws="websockets-sansio", lifespan="off", log_config=None)
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server._serve())
-    await until(lambda: server.started)
-    port = server.servers[0].sockets[0].getsockname()[1]
+    settings = msgspec.structs.replace(node.settings, port=0)
+    stop, socket = asyncio.Event(), serving.listen(settings)
+    task = asyncio.create_task(serving.serve(app, settings, socket, stop))
     try:
-        yield f"ws://127.0.0.1:{port}{SOCKET_PATH}"
+        yield f"ws://127.0.0.1:{socket.getsockname()[1]}{SOCKET_PATH}"
     finally:
-        server.should_exit = True
+        stop.set()
         await task
 
 
