@@ -16,6 +16,9 @@ from engine.record.events import Recorded, millis
 from engine.telemetry import Metrics, log
 from protocol.codec import decode_event
 
+REBUILDS_MAX = 4
+"""At once. After Redis has lost everything all come back together; the others wait here, for as long as it takes, and not
+for one of Postgres's connections, for which nobody waits long."""
 OTHERS_SECONDS = 0.05
 """Who finds another process rebuilding an interview looks again after this."""
 
@@ -34,6 +37,7 @@ class Rebuilder:
     def __init__(self, engine: AsyncEngine, live: Live, metrics: Metrics) -> None:
         self._engine, self._live, self._metrics = engine, live, metrics
         self._rebuilding: dict[str, asyncio.Task[None]] = {}
+        self._free = asyncio.Semaphore(REBUILDS_MAX)
 
     async def rebuild(self, id: str, *, stale: int | None = None) -> None:
         """See that live has a copy of this epoch, made from the record; `stale` is one whose copy is not good.
@@ -42,7 +46,7 @@ class Rebuilder:
         """
         work = self._rebuilding.get(id)
         if work is None:
-            work = self._rebuilding[id] = asyncio.create_task(self._rebuild(id, stale))
+            work = self._rebuilding[id] = asyncio.create_task(self._in_turn(id, stale))
             work.add_done_callback(lambda _: self._rebuilding.pop(id))
         await asyncio.shield(work)
 
@@ -53,6 +57,10 @@ class Rebuilder:
             return False
         await self.rebuild(loaded.interview.id, stale=loaded.epoch)
         return True
+
+    async def _in_turn(self, id: str, stale: int | None) -> None:
+        async with self._free:
+            await self._rebuild(id, stale)
 
     async def _rebuild(self, id: str, stale: int | None) -> None:
         row = await interviews.read(self._engine, id)

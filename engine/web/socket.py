@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from engine.conductor import Conductor, Greeting, StateReset
 from engine.live import tickets
 from engine.live.fanout import News, Topic
-from engine.recorder import Lost, NotThere, Parked
+from engine.recorder import AWAY, Lost, NotThere, Parked
 from engine.telemetry import bound_contextvars, log
 from engine.web.outbox import Full, Outbox
 from engine.web.sockets import Sockets
@@ -104,7 +104,7 @@ class Socket:
             closing = await self._serve()
         except WebSocketDisconnect as gone:
             closing = Closing(gone.code)
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, *AWAY) as error:
             log.warning("socket_without_live", error=type(error).__name__)
             closing = Closing(Close.OVERLOADED)
         except Exception as error:

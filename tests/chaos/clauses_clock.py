@@ -12,7 +12,11 @@ from tests.chaos.history import History
 
 LATE_MS_MAX = 1_000
 HANDS = ("valkey", "flush", "redis", "machine")
-"""Without these nobody can act, and without Postgres everybody can."""
+"""Without these nobody can act. Without Postgres everybody can, on what Redis holds."""
+REBUILT_SECONDS_MAX = 1.0
+"""What Redis has lost is back by then, if the record is there: the sweep looks each second."""
+LOSSES = ("flush", "valkey")
+"""After these Redis may hold nothing: then the record must be there, for the interview is nowhere else."""
 
 
 def on_time(history: History) -> Iterator[str]:
@@ -78,11 +82,17 @@ def _meanwhile(history: History, due: float, acted: float) -> Iterator[str]:
 
 
 def _nobody_could(history: History) -> Iterator[tuple[float, float]]:
-    """When the clock had no hands, in milliseconds: Redis, or every node, or this machine was away."""
+    """When the clock had no hands, in milliseconds: Redis, or every node, or this machine was away; or Postgres, after
+    Redis had lost what it held."""
+    losses = [outage for outage in history.outages if outage.of in LOSSES]
     down = [outage for outage in history.outages if outage.of in history.nodes]
     for outage in history.outages:
         if outage.of in HANDS:
             yield outage.began * 1000, outage.ended * 1000
+        elif outage.of == "postgres":
+            for loss in losses:
+                if outage.began - REBUILT_SECONDS_MAX <= loss.began < outage.ended:
+                    yield max(outage.began, loss.began) * 1000, outage.ended * 1000
         elif outage.of in history.nodes:
             for other in down:
                 if other.of != outage.of and other.began < outage.ended and outage.began < other.ended:

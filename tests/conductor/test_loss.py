@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import AsyncExitStack
 
+import msgspec
 import pytest
 from redis.exceptions import RedisError
 
@@ -14,6 +16,7 @@ from engine.embedded import Embedded
 from engine.record import interviews
 from engine.record.catalog import load_packs
 from engine.recorder import Lost, NotThere
+from engine.settings import Settings
 from engine.wiring import Backbone
 from protocol import events as e
 from protocol.messages import Ack, Refusal
@@ -24,6 +27,7 @@ from tests.core.shipped import SMALL
 from tests.stack import every_redis
 from tests.until import until
 
+MANY = 400
 EPOCHS_MAX = 3
 """That one loss may cost when many come at once on two nodes; one is the rule."""
 
@@ -46,6 +50,19 @@ async def test_an_interview_goes_on_after_the_loss_of_everything(nodes: Nodes) -
     assert (again.s, again.dup, again.durable) == (1, True, "record")
     assert (await there.does(save(1, "and more", field="code"))).s == 4
     assert len(await there.recorded()) == 4
+
+
+async def test_all_who_come_back_at_once_after_a_loss_come_in(
+    hall_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few are rebuilt at a time: else the last wait too long for a connection to Postgres, and are turned away."""
+    monkeypatch.setattr("engine.record.engine.POOL_WAIT_SECONDS", 0.1)
+    async with AsyncExitStack() as stack:
+        nodes = Nodes(msgspec.structs.replace(hall_settings, postgres_pool_size=3), stack)
+        node = await nodes.open()
+        seats = [Candidate(node, await start(node)) for _ in range(MANY)]
+        arrivals = await asyncio.gather(*(seat.hello() for seat in seats))
+    assert [greeting.arrival.loaded.epoch for greeting in arrivals] == [1] * MANY
 
 
 async def test_ids_that_were_used_stay_used(nodes: Nodes) -> None:
