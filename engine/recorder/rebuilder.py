@@ -17,8 +17,8 @@ from engine.telemetry import Metrics, log
 from protocol.codec import decode_event
 
 REBUILDS_MAX = 4
-"""At once. After Redis has lost everything all come back together; the others wait here, for as long as it takes, and not
-for one of Postgres's connections, for which nobody waits long."""
+"""At once. After Redis has lost everything all come back together; the others wait here, for as long as it takes, and
+not for one of Postgres's connections, for which nobody waits long."""
 OTHERS_SECONDS = 0.05
 """Who finds another process rebuilding an interview looks again after this."""
 
