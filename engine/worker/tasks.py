@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -23,7 +23,7 @@ EVALUATIONS_MAX: Final = 8
 SUSPECT_FROM: Final = 2
 """Workers that died on a submission. Such are evaluated one at a time: whoever kills a worker again shall take no other
 with it that is as suspect, or all of them would be set aside together. Once is what befalls all when a worker dies.
-The next one holds no place meanwhile: it is rung for again."""
+The others stand in line, and hold no place meanwhile."""
 
 
 class Workshop:
@@ -33,31 +33,41 @@ class Workshop:
         self._bench = bench
         self._free = asyncio.Semaphore(evaluations_max)
         self._alone = asyncio.Lock()
+        self._suspects: set[UUID] = set()
+        """The one that is evaluated, and the line behind it."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def work(self, interview: UUID, run: int) -> None:
-        """Evaluate, and return when that is over, however it ends."""
-        task = asyncio.create_task(self._one(interview, run))
+        """Evaluate, and return when that is over, however it ends; at once, if it must stand in line."""
+        try:
+            suspect = await strikes(self._bench.engine, interview) >= SUSPECT_FROM
+        except AWAY as error:
+            log.warning("evaluation_dropped", interview=interview, run=run, error=type(error).__name__)
+            return
+        if suspect and interview in self._suspects:
+            return  # rung for again
+        waits = suspect and bool(self._suspects)
+        if suspect:
+            self._suspects.add(interview)
+        task = asyncio.create_task(self._one(interview, run, self._alone if suspect else nullcontext()))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        await asyncio.wait({task})
+        if not waits:
+            await asyncio.wait({task})
 
-    async def _one(self, interview: UUID, run: int) -> None:
-        async with self._free:
-            try:
+    async def _one(self, interview: UUID, run: int, turn: AbstractAsyncContextManager[None]) -> None:
+        try:
+            async with turn, self._free:
                 failpoint("unclaimed")
-                suspect = await strikes(self._bench.engine, interview) >= SUSPECT_FROM
-                if suspect and self._alone.locked():
-                    log.info("evaluation_waits", interview=interview, run=run)
-                    return
-                async with self._alone if suspect else nullcontext():
-                    ending = await evaluate(self._bench, interview, run)
-            except AWAY as error:
-                log.warning("evaluation_dropped", interview=interview, run=run, error=type(error).__name__)
-            except Exception as error:
-                log.error("evaluation_broke", interview=interview, run=run, exc_info=error)
-            else:
-                log.info("evaluation_ended", interview=interview, run=run, outcome=ending)
+                ending = await evaluate(self._bench, interview, run)
+        except AWAY as error:
+            log.warning("evaluation_dropped", interview=interview, run=run, error=type(error).__name__)
+        except Exception as error:
+            log.error("evaluation_broke", interview=interview, run=run, exc_info=error)
+        else:
+            log.info("evaluation_ended", interview=interview, run=run, outcome=ending)
+        finally:
+            self._suspects.discard(interview)
 
     async def drain(self, seconds: float) -> None:
         """Let what runs end; give back to the queue what does not end in time."""
