@@ -125,10 +125,10 @@ class Client:
 
     async def _connection(self, http: httpx2.AsyncClient, resumed: Callable[[], None]) -> None:
         url = next(self._next_url)
-        self._note(f"to-{url[-5:]}")
+        self.note(f"to-{url[-5:]}")
         answer = await http.post(f"{url}/v1/interviews/{self.interview}/ticket", json={"role": self.role})
         if answer.status_code != 200:
-            self._note(f"ticket-{answer.status_code}")
+            self.note(f"ticket-{answer.status_code}")
             raise _Later(answer.text)
         ticket = answer.json()
         protocols = [Subprotocol(ticket["protocol"]), Subprotocol("ticket." + ticket["ticket"])]
@@ -149,7 +149,8 @@ class Client:
                 self._after(socket.close_code)
         raise _Later(f"closed with {socket.close_code}")
 
-    def _note(self, what: str) -> None:
+    def note(self, what: str) -> None:
+        """For `str` of it."""
         self._lately.append((time.time(), what))
 
     def _resumed(self) -> None:
@@ -158,7 +159,7 @@ class Client:
 
     def _after(self, code: int | None) -> None:
         """What the close code means for the next connection."""
-        self._note(f"closed-{code}")
+        self.note(f"closed-{code}")
         if self._socket is not None:
             self._lost_at = time.time()
         self._socket = None
@@ -204,7 +205,7 @@ class Client:
     # --- what is heard ---
 
     def _hear(self, frame: dict[str, Any], data: bytes) -> None:
-        self._note(f"{frame['t']}{frame.get('s', '')}")
+        self.note(f"{frame['t']}{frame.get('s', '')}")
         match frame["t"]:
             case "welcome":
                 self._welcome(frame["d"])

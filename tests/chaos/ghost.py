@@ -83,6 +83,7 @@ async def _answer(client: Client, http: httpx2.AsyncClient, what: str, body: dic
             answer = await http.post(url, json=body)
         except httpx2.HTTPError:
             answer = None
+        client.note(f"{what}-{'none' if answer is None else answer.status_code}")
         if answer is not None and answer.status_code not in (429, 500, 503):
             return answer.status_code, json.loads(answer.content)
         await time_passes(AGAIN_SECONDS)
