@@ -110,8 +110,10 @@ class Client:
         """Where it stands, for a trial that does not end."""
         lately = " ".join(f"{when - time.time():.1f}:{what}" for when, what in self._lately)
         state = "connected" if self._socket is not None else "not connected"
+        mine = [op for op in self.history.ops if op.client == self.name and op.replies]
+        said = [f"{op.t}: {op.replies[-1].code or 'ack'}" for op in mine]
         return f"{self.name} of {self.interview}, {state}, at {self._epoch}/{self._position}, " \
-               f"unanswered {list(self._waiting)}, lately {lately}"  # fmt: skip
+               f"unanswered {list(self._waiting)}, answered {said[-9:]}, lately {lately}"  # fmt: skip
 
     # --- staying connected ---
 

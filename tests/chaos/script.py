@@ -33,6 +33,7 @@ WORDS = (
 WORDS_A_LINE = 9
 """So that there is something to judge, and the model is asked."""
 OVER = frozenset({"phase", "deadline_passed"})
+LOST = frozenset({"phase", "conflict", "not_as_stored"})
 
 
 class Writer:
@@ -106,11 +107,18 @@ async def play(
         await client.command("phase.proceed", {})
     await _design(writer, 1_000 if patient else chance.randint(4, 10), SLOW_SECONDS if patient else 0, stops=bool(last))
     if not patient:
-        while (await writer.submit()).code == "conflict":  # Redis has lost what was only live
-            await writer.think()
+        await _submit(writer)
     elif last is not None and writer.phase == "design":
         await last(writer)
     await _evaluated(writer)
+
+
+async def _submit(writer: Writer) -> None:
+    """Until it stands: Redis may have lost what was only live, the text or the end of clarifying."""
+    while (await writer.submit()).code in LOST and writer.phase != "submitted":
+        await writer.think()
+        if writer.phase == "clarifying":
+            await writer.client.command("phase.proceed", {})
 
 
 async def _clarify(writer: Writer, chance: random.Random) -> None:
