@@ -13,6 +13,7 @@ from protocol.codec import decode_event
 from protocol.words import Change
 from tests.chaos.history import Event, History, Op, Pen
 
+ABOUT_A_REVISION = frozenset({"conflict", "not_as_stored"})
 EXPECTED_REFUSALS = frozenset({"deadline_passed", "phase"})
 """One writer that keeps to the protocol is refused only because the clock was quicker."""
 OURS = ("clock:", "eval:")
@@ -90,7 +91,7 @@ def no_strange_refusals(history: History) -> Iterator[str]:
     for op in history.ops:
         if op.refused is None or op.refused.code in EXPECTED_REFUSALS:
             continue
-        if op.refused.code == "conflict" and (op.interview, op.d.get("base", op.d.get("rev"))) in unsure:
+        if op.refused.code in ABOUT_A_REVISION and (op.interview, op.d.get("base", op.d.get("rev"))) in unsure:
             continue
         pen = newest.get(op.interview)
         outrun = pen is not None and op.fences and max(op.fences) < (pen.epoch, pen.n)
