@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.core.matcher.embedding import Floats, pieces, unit
+from engine.core.matcher.embedding import Floats, unit, word_pieces
 from engine.core.matcher.words import tokens
 from engine.semantic.model import DIMS
 
@@ -53,7 +53,9 @@ class Reader:
         self._map: Floats = np.ascontiguousarray(map)
         self._begin, self._end = vocabulary["[CLS]"], vocabulary["[SEP]"]
         self._sentence = lru_cache(SENTENCES_KEPT)(lambda text: self.message([text])[0])
-        self._pieces = lru_cache(WORDS_KEPT)(lambda token: [vocabulary[piece] for piece in pieces(token, vocabulary)])
+        self._pieces = lru_cache(WORDS_KEPT)(
+            lambda token: [vocabulary[piece] for piece in word_pieces(token, vocabulary)]
+        )
 
     def sentences(self, texts: Sequence[str]) -> Floats:
         """One row a text, each read by itself. It keeps what it has read: packs decline the same things."""

@@ -82,7 +82,7 @@ def _says_no_less(parts: tuple[str, ...], text: str) -> bool:
 def chances(rows: Floats64, weights: Floats64) -> Floats64:
     """Of each text, the softmax of the topics' utilities and of none's, without none."""
     powers = np.exp(np.minimum(rows @ weights, 50.0))
-    return np.asarray(powers / (1.0 + powers.sum(axis=-1, keepdims=True)))
+    return np.asarray(powers / (1.0 + np.add.reduce(powers, axis=-1, keepdims=True)))
 
 
 def asked(odds: Floats64, reading: Reading, weights: Floats64) -> Floats64:
@@ -94,8 +94,9 @@ def readings(odds: Floats64, reading: Reading) -> Floats64:
     """What is known of each rule in the message, in the order of READINGS."""
     end = 1 + len(reading.sentences)
     finer = odds[end : end + len(reading.clauses)]
-    known = np.clip([odds[0], _best(odds[1:end], odds[0]), _best(finer, _best(odds[1:end], odds[0]))],
-                    ODDS_MIN, ODDS_MAX)  # fmt: skip
+    by_sentence = _best(odds[1:end], odds[0])
+    known = np.array([odds[0], by_sentence, _best(finer, by_sentence)])
+    known = np.minimum(np.maximum(known, ODDS_MIN), ODDS_MAX)
     rows = np.ones((odds.shape[1], len(READINGS)))
     rows[:, 1:4] = np.log(known / (1 - known)).T
     rows[:, 4:] = bool(reading.sentences), bool(reading.clauses)
@@ -103,7 +104,7 @@ def readings(odds: Floats64, reading: Reading) -> Floats64:
 
 
 def _best(odds: Floats64, coarser: Floats64) -> Floats64:
-    return np.asarray(odds.max(axis=0)) if len(odds) else coarser
+    return np.asarray(np.maximum.reduce(odds)) if len(odds) else coarser
 
 
 class Named(NamedTuple):

@@ -6,7 +6,7 @@ No context, so no network to run: the vector is the sum of the rows of the text'
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Final
@@ -44,7 +44,7 @@ class Table(msgspec.Struct, frozen=True, eq=False):
 
     def word(self, token: str) -> Floats:
         """The sum of the vectors of its pieces."""
-        ids = [self.ids[piece] for piece in pieces(token, self.ids)]
+        ids = [self.ids[piece] for piece in word_pieces(token, self.ids)]
         # Not a matrix product: that adds in another order on another processor.
         out: Floats = np.add.reduce(self.rows.take(ids, 0) * self.scales.take(ids)[:, None])
         return out
@@ -59,14 +59,17 @@ def unit(rows: Floats) -> Floats:
     return np.asarray(rows / np.maximum(lengths, 1e-9), np.float32)
 
 
-def pieces(text: str, vocabulary: Mapping[str, int]) -> Iterator[str]:
-    """The WordPieces of a text, as BERT's uncased tokenizer cuts it: the longest known piece first, "##" before all
-    but a word's first. A word that cannot be cut into known pieces gives none."""
-    for word in tokens(text):
-        if word in vocabulary:
-            yield word
-        elif len(word) <= WORD_CHARS_MAX:
-            yield from _cut(word, vocabulary)
+def pieces(text: str, vocabulary: Mapping[str, int]) -> list[str]:
+    """The WordPieces of a text, as BERT's uncased tokenizer cuts it."""
+    return [piece for word in tokens(text) for piece in word_pieces(word, vocabulary)]
+
+
+def word_pieces(word: str, vocabulary: Mapping[str, int]) -> list[str]:
+    """Of a word as `tokens` gives it: the longest known piece first, "##" before all but the first. None of a word
+    that cannot be cut into known pieces."""
+    if word in vocabulary:
+        return [word]
+    return _cut(word, vocabulary) if len(word) <= WORD_CHARS_MAX else []
 
 
 def _cut(word: str, vocabulary: Mapping[str, int]) -> list[str]:

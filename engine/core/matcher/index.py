@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -134,26 +135,20 @@ def features(index: Index, texts: Sequence[str], vectors: Floats) -> Floats64:
 def _cover(index: Index, read: Sequence[Sequence[Word]]) -> Floats:
     """How well each topic's words cover a text: the mean, over its words, of the likeness to the topic's nearest word
     (as ColBERT scores late; Khattab and Zaharia 2020)."""
-    place: dict[str, int] = {}
-    rows, columns, weights = [], [], []
-    for row, found in enumerate(read):
-        for text, weight in found:
-            if weight:
-                rows.append(row)
-                columns.append(place.setdefault(text, len(place)))
-                weights.append(weight * index.rarity.get(text, 1.0))
-    if not place:
+    telling = [{text: weight * index.rarity.get(text, 1.0) for text, weight in words if weight} for words in read]
+    met = dict.fromkeys(chain.from_iterable(telling))
+    if not met:
         return np.zeros((len(read), len(index.topics)), np.float32)
-    shares = np.zeros((len(read), len(place)), np.float32)
-    shares[rows, columns] = weights
-    nearest = np.array([*map(index.nearest, place)])
-    return np.asarray(shares @ nearest / np.maximum(shares.sum(axis=1, keepdims=True), 1e-9))
+    shares = np.array([[weights.get(text, 0.0) for text in met] for weights in telling], np.float32)
+    nearest = np.array([*map(index.nearest, met)])
+    return np.asarray(shares @ nearest / np.maximum(np.add.reduce(shares, axis=1, keepdims=True), 1e-9))
 
 
 def _leads(columns: Floats64) -> Floats64:
     """By how much each topic leads the best of the others, text by text and column by column."""
     if columns.shape[1] < 2:
         return columns
-    highest = np.partition(columns, -2, axis=1)
-    second, first = highest[:, -2:-1], highest[:, -1:]
-    return columns - np.where(columns == first, second, first)
+    by_column = columns.transpose(0, 2, 1).copy()
+    highest = np.partition(by_column, -2)
+    second, first = highest[..., -2:-1], highest[..., -1:]
+    return np.asarray((by_column - np.where(by_column == first, second, first)).transpose(0, 2, 1))

@@ -12,6 +12,7 @@ TEXT_CHARS_MAX: Final = 1_000
 STEM_CHARS_MAX: Final = 24
 """No word that tells anything is longer; what is cut is not kept in the cache of stems."""
 STEMS_KEPT: Final = 20_000
+WORDS_KEPT: Final = 8_192
 TEXTS_KEPT: Final = 64
 """A message and its parts are read more than once while it is decided on."""
 LIGHT_WEIGHT: Final = 0.35
@@ -70,12 +71,12 @@ def plain(text: str) -> str:
 @lru_cache(maxsize=TEXTS_KEPT)
 def words_of(text: str) -> tuple[Word, ...]:
     """The words of any text."""
-    return tuple(word(token) for token in tokens(text) if token.isalnum())
+    return tuple([_word(token) for token in tokens(text) if token.isalnum()])
 
 
-def word(text: str) -> Word:
-    """A word as `tokens` gives it."""
-    return Word(text, 0.0 if text in STOP else LIGHT_WEIGHT if text in LIGHT else 1.0)
+@lru_cache(maxsize=WORDS_KEPT)
+def _word(token: str) -> Word:
+    return Word(token, 0.0 if token in STOP else LIGHT_WEIGHT if token in LIGHT else 1.0)
 
 
 def stems(text: str) -> tuple[str, ...]:
