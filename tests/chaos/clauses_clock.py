@@ -30,7 +30,7 @@ def on_time(history: History) -> Iterator[str]:
             by_clock = getattr(body, "by", "") == "clock"
             if by_clock and frame.ts < due:
                 yield f"the clock ended a phase of {interview.id} {due - frame.ts} ms early"
-            if by_clock and late_ms(history, due, frame.ts) > LATE_MS_MAX:
+            if by_clock and late_ms(history, due, frame.ts, interview.id) > LATE_MS_MAX:
                 meanwhile = ", ".join(_meanwhile(history, due, frame.ts))
                 late = f"{frame.ts - due} ms late, {_when(due)}; meanwhile {meanwhile}"
                 yield f"the clock ended a phase of {interview.id} {late}"
@@ -54,16 +54,16 @@ def lateness(history: History) -> list[float]:
         for event in interview.events:
             frame = decode_event(event.body)
             if getattr(frame.d, "by", "") == "clock":
-                found.append(late_ms(history, deadline + grace, frame.ts))
+                found.append(late_ms(history, deadline + grace, frame.ts, interview.id))
             if isinstance(frame.d, events.PhaseChanged):
                 deadline, grace = frame.d.deadline_at, GRACE_MS
     return found
 
 
-def late_ms(history: History, due: float, acted: float) -> float:
+def late_ms(history: History, due: float, acted: float, interview: str = "") -> float:
     """How late something was (all in ms), not counting until Redis and a node were there (again)."""
     since = due
-    for began, ended in sorted(_nobody_could(history)):
+    for began, ended in sorted(_nobody_could(history, interview)):
         if began <= since + LATE_MS_MAX and since < ended:
             since = min(ended, acted)
     return acted - since
@@ -81,15 +81,18 @@ def _meanwhile(history: History, due: float, acted: float) -> Iterator[str]:
             yield f"{outage.of} {began:.0f}..{ended:.0f}"
 
 
-def _nobody_could(history: History) -> Iterator[tuple[float, float]]:
+def _nobody_could(history: History, interview: str) -> Iterator[tuple[float, float]]:
     """When the clock had no hands, in milliseconds: Redis, or every node, or this machine was away; or Postgres, after
-    Redis had lost what it held."""
+    Redis had lost what it held, or before it held this interview at all."""
+    live_at = history.started.get(interview, 0.0)
     losses = [outage for outage in history.outages if outage.of in LOSSES]
     down = [outage for outage in history.outages if outage.of in history.nodes]
     for outage in history.outages:
         if outage.of in HANDS:
             yield outage.began * 1000, outage.ended * 1000
         elif outage.of == "postgres":
+            if outage.began < live_at:
+                yield outage.began * 1000, min(outage.ended, live_at) * 1000
             for loss in losses:
                 if outage.began - REBUILT_SECONDS_MAX <= loss.began < outage.ended:
                     yield max(outage.began, loss.began) * 1000, outage.ended * 1000

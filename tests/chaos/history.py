@@ -174,6 +174,8 @@ class History(msgspec.Struct, kw_only=True):
     calls: list[Call] = []
     rest: list[Rest] = []
     outages: list[Outage] = []
+    started: dict[str, float] = {}
+    """When each interview's start was answered, in seconds; from then on it is live."""
     interviews: dict[str, Interview] = {}
     nodes: tuple[str, ...] = ("node0", "node1")
 

@@ -376,12 +376,13 @@ def test_every_clause_has_a_history_that_breaks_it() -> None:
     assert {clause for clause, _ in BROKEN} == set(CLAUSES)
 
 
-@pytest.mark.parametrize("of", [("valkey",), ("machine",), ("node0", "node1"), ("flush", "postgres")])
+@pytest.mark.parametrize("of", [("valkey",), ("machine",), ("node0", "node1"), ("flush", "postgres"), ("postgres",)])
 def test_lateness_counts_from_when_the_clock_had_hands_again(of: tuple[str, ...]) -> None:
     history = good()
     late = events.SolutionSubmitted(by="clock", rev=1, checksum=SUM)
     with_event(history, 5, ENDS + 2_900, late, "clock:design")
     history.outages = [Outage(of=name, began=ENDS / 1000 - 1, ended=ENDS / 1000 + 2) for name in of]
+    history.started = {ID: ENDS / 1000 + 2} if of == ("postgres",) else {}
     assert check(history) == []
 
 

@@ -116,6 +116,7 @@ class Report:
             history.ops += report.history.ops
             history.feeds += report.history.feeds
             history.outages += report.history.outages
+            history.started |= report.history.started
             history.interviews |= report.history.interviews
         return whole
 
@@ -166,7 +167,7 @@ class Trial:
         self._settings = load_settings(stack.environ, database_url=stack.database_url, redis_url=stack.redis_url)
         self._engine, self._redis = make_engine(self._settings), make_redis(self._settings)
         self._played = 0
-        self._started: set[str] = set()
+        self._started: dict[str, float] = {}
         self._playing: set[Client] = set()
 
     async def run(
@@ -201,7 +202,7 @@ class Trial:
             with suppress(TimeoutError):  # what has not ended then is a violation
                 seconds = SETTLE_SECONDS_IF_STUCK if stuck else SETTLE_SECONDS
                 await until(lambda: settled(self.stack.database_url), seconds)
-            history.rest = await self._rest()
+            history.rest, history.started = await self._rest(), self._started
             history.interviews = await read_record(
                 self._engine, self.stack.database_url, self.stack.redis_url, self._started
             )
@@ -323,7 +324,7 @@ class Trial:
                 except httpx2.HTTPError:
                     answer = None
                 if answer is not None and answer.status_code in (200, 201):
-                    self._started.add(id := str(answer.json()["id"]))
+                    self._started.setdefault(id := str(answer.json()["id"]), time.time())
                     return id
                 await time_passes(AGAIN_SECONDS)
 
