@@ -183,8 +183,8 @@ class Nemesis:
             if process.running:
                 began = time.monotonic()
                 self.exits.append((await process.stop(), time.monotonic() - began))
-                self.done.append(f"term {process.name.rstrip(DIGITS)}")
-                await self._start(process)
+                async with self._away(f"term {process.name.rstrip(DIGITS)}", process.name):
+                    await self._start(process)
 
     async def _lock(self, chance: random.Random) -> None:
         async with self._away("lock", "postgres"), locked(self.stack.database_url, chance.choice(LOCKS)):
