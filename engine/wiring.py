@@ -190,8 +190,8 @@ def build_app(settings: Settings) -> Starlette:
             ready.set()
             yield
 
-    documents = [*routes_ops.routes(parts, operations), *routes_socket.routes(sockets)]
-    app = create_app(parts, operations, documents, lifespan=lifespan)
+    documents = [*routes_ops.routes(parts, operations), routes_socket.document()]
+    app = create_app(parts, operations, documents, upgrades=routes_socket.upgrades(sockets), lifespan=lifespan)
     app.state.drain = partial(sockets.drain, settings.drain_seconds)
     return app
 

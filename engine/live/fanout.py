@@ -57,7 +57,7 @@ class Topic:
         self.epoch = 0
         self.newest: Bell | None = None
         """The ring that went furthest: whoever comes in hears it too, for it may have come during his hello."""
-        self.subscribed = asyncio.Event()
+        self.subscribed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.lock = asyncio.Lock()
         """Held while it is read."""
 
@@ -101,10 +101,9 @@ class Fanout:
             self._channels[bell.encode()] = id
             if self._pubsub is not None:
                 await self._pubsub.subscribe(bell)
-        try:
-            async with asyncio.timeout(CONFIRM_SECONDS):
-                await topic.subscribed.wait()
-        except TimeoutError:
+        if not topic.subscribed.done():
+            await asyncio.wait([topic.subscribed], timeout=CONFIRM_SECONDS)
+        if not topic.subscribed.done():
             log.warning("doorbell_unconfirmed", interview=id)  # the heartbeat's head makes up for lost rings
         return topic
 
@@ -226,7 +225,8 @@ class Fanout:
         if id is None or topic is None:
             return
         if message["type"] == "subscribe":
-            topic.subscribed.set()
+            if not topic.subscribed.done():
+                topic.subscribed.set_result(None)
             if topic.position is not None:  # somebody was welcomed before this: rings may have been lost
                 self._spawn(self.ring_again(id))
         elif message["type"] == "message" and message["data"] == b"tail":

@@ -43,10 +43,14 @@ def create_app(
     operations: Sequence[Operation],
     routes: Sequence[BaseRoute] = (),
     *,
+    upgrades: ASGIApp | None = None,
     lifespan: Lifespan[Starlette] | None = None,
     page: Path = PAGE,
 ) -> Starlette:
-    """The application. `routes` are what is no operation: the socket, documents. The page comes last."""
+    """The application. `routes` are what is no operation: documents. The page comes last.
+
+    `upgrades` answers who asks for a socket, and stands before all that is for HTTP.
+    """
     settings = parts.settings
     cors = Middleware(
         CORSMiddleware,
@@ -59,7 +63,7 @@ def create_app(
     )
     app = Starlette(
         routes=[*routes, *ops.routes(operations)],
-        middleware=[Middleware(Envelope, settings=settings, metrics=parts.metrics), cors],
+        middleware=[Middleware(Envelope, upgrades or WebSocketClose(), settings, parts.metrics), cors],
         exception_handlers={HTTPException: _http_problem},
         lifespan=lifespan,
     )
@@ -83,9 +87,6 @@ class Page:
         self._files = StaticFiles(directory=folder, html=True) if folder.is_dir() else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await WebSocketClose()(scope, receive, send)
-            return
         if self._files is None or scope["method"] not in ("GET", "HEAD") or scope["path"].startswith("/v1/"):
             raise HTTPException(404)
         # No ranges: of files this small a hundred pieces would be larger than the whole.
@@ -129,13 +130,14 @@ def _sockets(settings: Settings) -> list[str]:
 class Envelope:
     """Around every HTTP answer: a request id, security headers, a metric, a log line, and a problem for errors."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp, upgrades: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+        self._app, self._upgrades, self._metrics = app, upgrades, metrics
         self._headers = security_headers(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            app = self._upgrades if scope["type"] == "websocket" else self._app
+            await app(scope, receive, send)
             return
         request_id, started = uuid4().hex, time.monotonic()
         scope.setdefault("state", {})["request_id"] = request_id

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
+from engine.web.queue import Queue
 
 FRAMES_MAX = 1_024
 BYTES_MAX = 1_048_576
@@ -24,28 +23,25 @@ class Outbox:
     """Frames as bytes, first in, first out."""
 
     def __init__(self) -> None:
-        self._frames: deque[bytes] = deque()
+        self._frames: Queue[bytes] = Queue()
         self._bytes = 0
-        self._some = asyncio.Event()
 
     def put(self, data: bytes) -> None:
         """Queue a frame. Raises Full."""
         cost = min(len(data), FRAME_COST_MAX)
         if len(self._frames) >= FRAMES_MAX or self._bytes + cost > BYTES_MAX:
             raise Full
-        self._frames.append(data)
+        self._frames.put_nowait(data)
         self._bytes += cost
-        self._some.set()
 
     async def get(self) -> list[bytes]:
         """The next frames, when there are any: what goes out in one write."""
-        while not self._frames:
-            self._some.clear()
-            await self._some.wait()
-        taken, size = [], 0
-        while self._frames and size < WRITE_BYTES:
-            taken.append(self._frames.popleft())
-            size += min(len(taken[-1]), FRAME_COST_MAX)
+        frames, count, size = await self._frames.some(), 0, 0
+        while count < len(frames) and size < WRITE_BYTES:
+            size += min(len(frames[count]), FRAME_COST_MAX)
+            count += 1
+        taken = frames[:count]
+        del frames[:count]
         self._bytes -= size
         return taken
 

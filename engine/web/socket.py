@@ -20,10 +20,11 @@ from engine.conductor import Conductor, Greeting, StateReset
 from engine.live import tickets
 from engine.live.fanout import News, Topic
 from engine.recorder import AWAY, Lost, NotThere, Parked
-from engine.telemetry import bound_contextvars, log
+from engine.telemetry import log
 from engine.web.outbox import Full, Outbox
+from engine.web.queue import Queue
 from engine.web.sockets import Sockets
-from engine.web.upgrade import Denied, Granted, admit
+from engine.web.upgrade import Granted
 from engine.web.welcome import welcome_body
 from engine.web.wire import KEY, Wire
 from protocol import codec
@@ -59,18 +60,6 @@ class Closing(Exception):
         self.code, self.reason = code, reason
 
 
-async def serve_socket(ws: WebSocket, sockets: Sockets) -> None:
-    """One connection, from the upgrade to the end. A denied upgrade is an HTTP answer."""
-    admitted = await admit(ws, sockets.redis, sockets.settings)
-    if isinstance(admitted, Denied):
-        await sockets.deny(ws, admitted)
-        return
-    await ws.accept(subprotocol=admitted.subprotocol)
-    socket = Socket(ws, sockets, admitted)
-    with bound_contextvars(connection=socket.id, interview=admitted.ticket.interview), sockets.holding(socket):
-        await socket.run()
-
-
 class Socket:
     """One open socket of one interview."""
 
@@ -81,7 +70,7 @@ class Socket:
         self._conductor: Conductor = sockets.conductor
         self._ticket, self._encoding = granted.ticket, granted.encoding
         self._outbox = Outbox()
-        self._inbox: asyncio.Queue[m.FromClient] = asyncio.Queue(COMMANDS_IN_FLIGHT_MAX)
+        self._inbox: Queue[m.FromClient] = Queue(COMMANDS_IN_FLIGHT_MAX)
         self._news: list[News] | None = []
         """What came in before the welcome went out; None from then on."""
         self._fence: Fence | None = None
@@ -140,19 +129,24 @@ class Socket:
     async def _steady(self) -> Closing:
         """Read, apply, write and beat, until the first of them ends."""
         works = [asyncio.create_task(w) for w in (self._read(), self._apply(), self._write(), self._beat())]
-        ends: list[asyncio.Future[Any]] = [*works, self._ends]
+        for work in works:
+            work.add_done_callback(self._ended)
         try:
-            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            error = next(iter(done)).exception()
-            if isinstance(error, Closing):
-                return error
-            if error is not None:
-                raise error
-            return self._ends.result() if self._ends.done() else Closing(Close.INTERNAL)
+            return await self._ends
         finally:
             for work in works:
                 work.cancel()
             await asyncio.gather(*works, return_exceptions=True)
+
+    def _ended(self, work: asyncio.Task[Any]) -> None:
+        """One of the four is over: so is the socket, by what it raised."""
+        if self._ends.done() or work.cancelled():
+            return
+        error = work.exception()
+        if isinstance(error, Closing) or error is None:
+            self._ends.set_result(error or Closing(Close.INTERNAL))
+        else:
+            self._ends.set_exception(error)
 
     # --- hello ---
 
@@ -214,20 +208,9 @@ class Socket:
     async def _read(self) -> None:
         """Read and decode. A full inbox stops the reading, and TCP tells the client."""
         while True:
-            data = await self._receive()
-            paid = self._pay(1 + len(data) // BUDGET_BYTES)
-            try:
-                frame = codec.decode(data, self._encoding)
-            except codec.BadFrame as bad:
-                self._complain(bad)
-                continue
-            self._errors = 0
-            if not paid:
-                retry_ms = round(1000 * BUDGET_SECONDS / BUDGET)
-                self.tell(Refuse.RATE_LIMITED.frame(id=getattr(frame, "id", None), retry_ms=retry_ms))
-                continue
+            frame = self._understood(await self._receive())
             match frame:
-                case m.Pong():
+                case None | m.Pong():
                     continue
                 case m.TimeRequest(d=asked):
                     now = self._conductor.live.clock.now()
@@ -236,6 +219,21 @@ class Socket:
                     self.tell(Refuse.HELLO_TWICE.frame())
                 case _:
                     await self._inbox.put(frame)
+
+    def _understood(self, data: bytes) -> m.FromClient | None:
+        """A frame, or None where it is answered already: it is none, or one too many."""
+        paid = self._pay(1 + len(data) // BUDGET_BYTES)
+        try:
+            frame = codec.decode(data, self._encoding)
+        except codec.BadFrame as bad:
+            self._complain(bad)
+            return None
+        self._errors = 0
+        if paid:
+            return frame
+        retry_ms = round(1000 * BUDGET_SECONDS / BUDGET)
+        self.tell(Refuse.RATE_LIMITED.frame(id=getattr(frame, "id", None), retry_ms=retry_ms))
+        return None
 
     def _complain(self, bad: codec.BadFrame) -> None:
         self._errors += 1
@@ -353,28 +351,30 @@ class Socket:
 
     async def _beat(self) -> None:
         """A ping when either side has been silent; any frame of the client's counts as an answer."""
-        settings = self._sockets.settings
         while True:
-            await self._check_login()
-            every = settings.heartbeat_seconds * random.uniform(0.9, 1.1)
+            self._check_time()
+            every = self._sockets.settings.heartbeat_seconds * random.uniform(0.9, 1.1)
             idle = time.monotonic() - min(self._heard_at, self._sent_at)
             if idle < every:
                 await asyncio.sleep(every - idle)
-                continue
-            await self._sockets.fanout.ring_again(self._ticket.interview)
-            asked_at = time.monotonic()
-            self.tell(m.Ping(d=m.Head(head=self._position, ts=self._conductor.live.clock.now())))
-            await asyncio.sleep(settings.heartbeat_grace_seconds)
-            if self._heard_at < asked_at:
-                raise Closing(Close.NO_PONG)
+            else:
+                await self._ask_for_life()
+            await self._sockets.end_if_over(self)  # a subscription that is silently dead tells of no end
 
-    async def _check_login(self) -> None:
+    async def _ask_for_life(self) -> None:
+        await self._sockets.fanout.ring_again(self._ticket.interview)
+        asked_at = time.monotonic()
+        self.tell(m.Ping(d=m.Head(head=self._position, ts=self._conductor.live.clock.now())))
+        await asyncio.sleep(self._sockets.settings.heartbeat_grace_seconds)
+        if self._heard_at < asked_at:
+            raise Closing(Close.NO_PONG)
+
+    def _check_time(self) -> None:
         left_ms = self._ticket.expires_at - time.time_ns() // 1_000_000
         if left_ms <= 0:
             raise Closing(Close.TICKET_EXPIRED)
         if left_ms <= AUTH_NOTICE_MS:
             self.tell(m.AuthExpiring(d=m.AuthExpiringBody(in_ms=left_ms)))
-        await self._sockets.end_if_over(self)  # a subscription that is silently dead tells of no end
 
     async def _close(self, closing: Closing) -> None:
         self._sockets.metrics.sockets_closed.labels(str(closing.code)).inc()

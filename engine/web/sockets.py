@@ -7,8 +7,6 @@ import itertools
 import math
 import random
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -80,9 +78,8 @@ class Sockets:
         response.headers.update({"x-request-id": request_id, "x-content-type-options": "nosniff"})
         await ws.send_denial_response(response)
 
-    @contextmanager
-    def holding(self, socket: Socket) -> Iterator[None]:
-        """Count the socket while it is open. For one too many of a user's, the oldest goes."""
+    def enter(self, socket: Socket) -> None:
+        """Count a socket that was opened. For one too many of a user's, the oldest goes."""
         self._open.add(socket)
         own = self._of_user.setdefault(socket.user, {})
         own[socket] = None
@@ -90,16 +87,17 @@ class Sockets:
             oldest.end(Close.REPLACED_BY_USER, "too many sockets")
         self._none_left.clear()
         self.metrics.sockets_open.inc()
-        try:
-            yield
-        finally:
-            self._open.discard(socket)
-            del own[socket]
-            if not own:
-                self._of_user.pop(socket.user, None)
-            self.metrics.sockets_open.dec()
-            if not self._open:
-                self._none_left.set()
+
+    def leave(self, socket: Socket) -> None:
+        """It is closed."""
+        self._open.discard(socket)
+        own = self._of_user[socket.user]
+        del own[socket]
+        if not own:
+            del self._of_user[socket.user]
+        self.metrics.sockets_open.dec()
+        if not self._open:
+            self._none_left.set()
 
     async def drain(self, seconds: float) -> None:
         """Ask every client to go elsewhere, as fast as they find a place, and close who is still here in the end."""

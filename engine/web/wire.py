@@ -19,6 +19,7 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.streams import StreamReader
 
+from engine.web.queue import Queue
 from protocol.codes import Close
 
 try:
@@ -51,6 +52,7 @@ class Wire(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.queue: Queue[Any] = Queue()  # type: ignore[assignment]  # a lighter one
         self._budget, self._counted_at = float(FRAMES), time.monotonic()
         self._fragments = 0
         self._ended = False
@@ -183,7 +185,10 @@ class Wire(WebSocketsSansIOProtocol):
         await super().send(message)
         if message["type"] == "websocket.accept":  # what was asked is answered, and need not be kept
             del self.request, self.response
-            self.scope["headers"] = []
+            del self.scope["headers"][:]  # type: ignore[attr-defined]  # in place: Starlette holds the same list
+            if _awaits_a_frame(self.conn.parser):  # its frame still holds the request; a new one does not
+                self.conn.parser = self.conn.parse()
+                next(self.conn.parser)
 
     async def run_asgi(self) -> None:
         await super().run_asgi()

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.routing import Mount
 from websockets.asyncio.client import ClientConnection, connect
 
 from engine.cli import serving
@@ -17,7 +18,7 @@ from engine.conductor import deadlines
 from engine.core.interview import Interview
 from engine.live import tickets
 from engine.live.tickets import Ticket
-from engine.web.routes_socket import SOCKET_PATH, routes
+from engine.web.routes_socket import SOCKET_PATH, upgrades
 from engine.web.sockets import Sockets
 from engine.wiring import Backbone
 from protocol.words import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, TICKET_PREFIX
@@ -33,7 +34,7 @@ FOR_EVER = 2**53
 async def listening(node: Backbone) -> AsyncIterator[str]:
     """The socket's route of this node on a port; its address."""
     sockets = Sockets(node.settings, node.redis, node.conductor, node.fanout, node.metrics)
-    app = Starlette(routes=routes(sockets))
+    app = Starlette(routes=[Mount("/", upgrades(sockets))])
     settings = msgspec.structs.replace(node.settings, port=0)
     stop, socket = asyncio.Event(), serving.listen(settings)
     task = asyncio.create_task(serving.serve(app, settings, socket, stop))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import httpx2
 import msgspec
 import pytest
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route
 
 import engine.web
 from engine.embedded import Embedded
@@ -24,11 +24,11 @@ from tests.loopback import http_client
 from tests.web.documented import checking
 from tests.web.listening import Node, Person, fresh_settings, listening
 
+# Upgrades, which are no routes, have their guards in test_upgrades.py and test_frames.py.
 NO_OPERATIONS = {
     "/openapi.json": "a constant, for anybody, also for pages of other origins",
     "/asyncapi.json": "a constant, for anybody, also for pages of other origins",
     "/metrics": "for one machine, which shows a token; test_63_... has its guards",
-    "/v1/socket": "an upgrade; test_upgrades.py and test_frames.py have its guards",
     "/dev/mailbox": "in development only",
     "/dev/mailbox.json": "in development only",
     "/dev/mailbox.css": "in development only",
@@ -109,7 +109,7 @@ async def ops(node: Node, stranger: httpx2.AsyncClient) -> list[Op]:
 
 def table(routes: list[BaseRoute]) -> Iterator[tuple[str, set[str]]]:
     for route in routes:
-        assert isinstance(route, Route | WebSocketRoute), f"what is a {type(route).__name__}?"
+        assert isinstance(route, Route), f"what is a {type(route).__name__}?"
         yield route.path, set(getattr(route, "methods", None) or ())
 
 
