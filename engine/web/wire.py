@@ -183,6 +183,8 @@ class Wire(WebSocketsSansIOProtocol):
         if self._ended:  # uvicorn would take it for a mistake of ours
             raise ClientDisconnected
         await super().send(message)
+        if self.close_sent and not self.handshake_complete:
+            self.handshake_complete = True  # denied, and told so: uvicorn would log it as an error of the application
         if message["type"] == "websocket.accept":  # what was asked is answered, and need not be kept
             del self.request, self.response
             del self.scope["headers"][:]  # type: ignore[attr-defined]  # in place: Starlette holds the same list

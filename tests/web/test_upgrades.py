@@ -184,6 +184,13 @@ async def test_6_what_is_no_upgrade_is_answered_as_http(stage: Stage, options: d
     assert (await stage.ask(JSON, await stage.ticket(), **options)).status == status
 
 
+async def test_a_denied_upgrade_is_no_error_of_ours(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("ERROR", logger="uvicorn.error"):
+        assert (await stage.ask(JSON, "ticket.none")).status == 401
+        assert (await stage.ask(JSON, await stage.ticket())).status == 101  # by then the other has ended
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize("offered", [(), ("sdi.v2.json",), ("SDI.V1.JSON",), ("chat", "json")])
 async def test_7_without_a_subprotocol_we_know_there_is_no_socket(stage: Stage, offered: tuple[str, ...]) -> None:
     answer = await stage.ask(*offered, await stage.ticket())
