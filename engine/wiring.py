@@ -166,7 +166,7 @@ def build_app(settings: Settings) -> Starlette:
     """An API node. It is ready once it has looked for deadlines that passed while nobody ran."""
     broker = make_broker(settings)
     backbone = make_backbone(settings, partial(ring, broker))
-    sockets = Sockets(settings, backbone.redis, backbone.conductor, backbone.fanout, backbone.metrics)
+    sockets = Sockets(settings, backbone.conductor, backbone.fanout, backbone.metrics)
     ready = asyncio.Event()
     mail = MailRoom(_mailer(settings, backbone.redis), backbone.metrics)
     google = Google(settings, httpx2.AsyncClient(timeout=HTTP_SECONDS)) if settings.google_client_id else None

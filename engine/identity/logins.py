@@ -145,7 +145,7 @@ class Logins:
             read = tokens.read_access(self._keys, access, self.now())
         except BadToken:
             raise SignInRefused(Reason.SIGNED_OUT, SIGNED_OUT) from None
-        if await ended_logins.ended(self._redis, read.login):
+        if await ended_logins.ended(self._redis.execute_command, read.login):
             raise SignInRefused(Reason.SIGNED_OUT, SIGNED_OUT)
         return read
 

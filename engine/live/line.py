@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import hiredis
@@ -25,6 +25,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from engine.live.connection import ANSWER_SECONDS
 
 Word = bytes | str | int
+Ask = Callable[..., Awaitable[Any]]
+"""One command to Redis, and its answer: `Live.ask`, or redis-py's `execute_command`."""
 LOST = "The connection to Redis was lost"
 _NOT_YET = object()
 

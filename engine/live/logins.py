@@ -11,6 +11,8 @@ from uuid import UUID
 
 from redis.asyncio import Redis
 
+from engine.live.line import Ask
+
 ENDED_CHANNEL = "logins:ended"
 """Each ended login's id is published here, for the nodes that hold sockets of it."""
 
@@ -22,10 +24,10 @@ async def end(redis: Redis, logins: Iterable[UUID], remember_seconds: int) -> No
         await redis.publish(ENDED_CHANNEL, str(login))
 
 
-async def ended(redis: Redis, login: UUID) -> bool:
+async def ended(ask: Ask, login: UUID | str) -> bool:
     """Whether this login was ended."""
-    return bool(await redis.exists(_key(login)))
+    return bool(await ask("EXISTS", _key(login)))
 
 
-def _key(login: UUID) -> str:
+def _key(login: UUID | str) -> str:
     return f"login:{login}:ended"

@@ -46,6 +46,12 @@ class Live:
         self._line = Line(redis.connection_pool)
         self._scripts = {name: self._script(_source(name)) for name in SCRIPTS}
 
+    async def ask(self, *words: Word) -> Any:
+        """One command, the shortest way there is."""
+        if isinstance(self.redis, Cluster):
+            return await self.redis.execute_command(*words)
+        return await self._line.ask(*words)
+
     async def load(self, id: str) -> Loaded | None:
         """The interview, or None when Redis does not hold it (or holds a copy in another format)."""
         fields: Any = await self.redis.hgetall(keys_of(id).state)
@@ -156,15 +162,12 @@ class Live:
 
     async def position(self, id: str) -> tuple[int, int, int] | None:
         """(epoch, what the record holds, newest fence): where sockets should be."""
-        held: Any = await self.redis.hmget(keys_of(id).state, ["epoch", "recorded", "fence"])
+        held = await self.ask("HMGET", keys_of(id).state, "epoch", "recorded", "fence")
         return None if held[0] is None else (int(held[0]), int(held[1]), int(held[2]))
 
     async def positions(self, ids: Sequence[str]) -> list[tuple[int, int] | None]:
         """(epoch, head) of each; None for one that is not live, or whose primary is away."""
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for id in ids:
-                pipe.hmget(keys_of(id).state, ["epoch", "head"])
-            found = _not_all_failed(await pipe.execute(raise_on_error=False))
+        found = await self._ask_all(("HMGET", keys_of(id).state, "epoch", "head") for id in ids)
         return [None if isinstance(at, RedisError) or at[0] is None else (int(at[0]), int(at[1])) for at in found]
 
     async def servers(self) -> frozenset[str]:
@@ -274,10 +277,10 @@ class Live:
 
     async def time(self) -> int:
         """Redis's clock (with the tests' offset), in milliseconds."""
-        return self._learn(await self.redis.time())
+        return self._learn(await self.ask("TIME"))
 
-    def _learn(self, time: tuple[int, int]) -> int:
-        now = time[0] * 1000 + time[1] // 1000 + self.clock.offset_ms
+    def _learn(self, time: Sequence[Any]) -> int:
+        now = int(time[0]) * 1000 + int(time[1]) // 1000 + self.clock.offset_ms
         self.clock.learn(now)
         return now
 
@@ -309,12 +312,21 @@ class Live:
             await pipe.execute()
 
     async def _indexed(self, index: str, until: int) -> list[str]:
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for partition in range(PARTITIONS):
-                key = f"{partition_tag(partition)}:{index}"
-                pipe.zrange(key, "-inf", until, byscore=True, offset=0, num=DUE_AT_ONCE)
-            found = _not_all_failed(await pipe.execute(raise_on_error=False))
+        found = await self._ask_all(
+            ("ZRANGE", f"{partition_tag(n)}:{index}", "-inf", until, "BYSCORE", "LIMIT", 0, DUE_AT_ONCE)
+            for n in range(PARTITIONS)
+        )
         return [id.decode() for ids in found if not isinstance(ids, RedisError) for id in ids]
+
+    async def _ask_all(self, commands: Iterable[tuple[Word, ...]]) -> list[Any]:
+        """The answers to many commands, asked at once; errors among them, but not only errors."""
+        if not isinstance(self.redis, Cluster):
+            asked = [self._line.ask(*words) for words in commands]
+            return _not_all_failed(await asyncio.gather(*asked, return_exceptions=True))
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for words in commands:
+                pipe.execute_command(*words)
+            return _not_all_failed(await pipe.execute(raise_on_error=False))
 
     def _script(self, source: str) -> Script | AsyncScript:
         if isinstance(self.redis, Cluster):  # which knows who has the keys

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
 
+from engine.live.line import Ask
 from protocol.words import Role
 
 TICKET_TTL_SECONDS = 30
@@ -38,9 +38,9 @@ async def issue(redis: Redis, ticket: Ticket) -> str:
     return opaque
 
 
-async def redeem(redis: Redis, opaque: str) -> Ticket | None:
+async def redeem(ask: Ask, opaque: str) -> Ticket | None:
     """What this ticket opens; None when it was used, is too old, or never was."""
-    data: Any = await redis.getdel(_key(opaque))
+    data = await ask("GETDEL", _key(opaque))
     return _decode(data) if data else None
 
 

@@ -32,7 +32,7 @@ def upgrades(sockets: Sockets) -> ASGIApp:
 
 async def _serve(ws: WebSocket, sockets: Sockets) -> None:
     """One connection, from the upgrade to the end. A denied upgrade is an HTTP answer."""
-    admitted = await admit(ws, sockets.redis, sockets.settings)
+    admitted = await admit(ws, sockets.conductor.live, sockets.settings)
     if isinstance(admitted, Denied):
         await sockets.deny(ws, admitted)
         return

@@ -286,7 +286,7 @@ class Socket:
 
     async def _refresh(self, opaque: str) -> None:
         """A new ticket of the same user for the same interview keeps the socket open for longer."""
-        ticket = await tickets.redeem(self._sockets.redis, opaque)
+        ticket = await tickets.redeem(self._conductor.live.ask, opaque)
         held = self._ticket
         if ticket is None or (ticket.user, ticket.interview) != (held.user, held.interview):
             raise Closing(Close.TICKET_EXPIRED)

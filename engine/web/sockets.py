@@ -8,9 +8,8 @@ import math
 import random
 import time
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-from redis.asyncio import Redis
 from starlette.websockets import WebSocket
 
 from engine.conductor import Conductor
@@ -39,12 +38,8 @@ SOCKETS_PER_USER_MAX = 5
 class Sockets:
     """What every socket of this process shares."""
 
-    def __init__(
-        self, settings: Settings, redis: Redis, conductor: Conductor, fanout: Fanout, metrics: Metrics
-    ) -> None:
-        self.settings, self.redis, self.conductor, self.fanout, self.metrics = (
-            settings, redis, conductor, fanout, metrics,
-        )  # fmt: skip
+    def __init__(self, settings: Settings, conductor: Conductor, fanout: Fanout, metrics: Metrics) -> None:
+        self.settings, self.conductor, self.fanout, self.metrics = settings, conductor, fanout, metrics
         self.draining = False
         self._open: set[Socket] = set()
         self._of_user: dict[str, dict[Socket, None]] = {}
@@ -65,7 +60,7 @@ class Sockets:
 
     async def end_if_over(self, socket: Socket) -> None:
         """Close a socket whose login was ended, whether or not this node heard of it."""
-        if await logins.ended(self.redis, UUID(socket.login)):
+        if await logins.ended(self.conductor.live.ask, socket.login):
             socket.end(Close.FORBIDDEN, "signed out")
 
     async def deny(self, ws: WebSocket, denied: Denied) -> None:

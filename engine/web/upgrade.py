@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from typing import NamedTuple
-from uuid import UUID
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.websockets import WebSocket
 
 from engine.failpoints import failpoint
 from engine.live import logins, tickets
 from engine.live.limits import Limit, network, take
+from engine.live.line import Ask
+from engine.live.store import Live
 from engine.live.tickets import Ticket
 from engine.settings import Settings
 from engine.telemetry import log
@@ -50,10 +50,10 @@ class Granted(NamedTuple):
     encoding: Encoding
 
 
-async def admit(ws: WebSocket, redis: Redis, settings: Settings) -> Granted | Denied:
+async def admit(ws: WebSocket, live: Live, settings: Settings) -> Granted | Denied:
     """Check an upgrade. A ticket that gets this far is used up, whatever comes of it."""
     try:
-        return await _admit(ws, redis, settings)
+        return await _admit(ws, live, settings)
     except (RedisError, OSError) as error:
         log.warning("socket_without_live", error=type(error).__name__)
         return Denied(
@@ -61,18 +61,18 @@ async def admit(ws: WebSocket, redis: Redis, settings: Settings) -> Granted | De
         )
 
 
-async def _admit(ws: WebSocket, redis: Redis, settings: Settings) -> Granted | Denied:
-    checked = await _check(ws, redis, settings)
+async def _admit(ws: WebSocket, live: Live, settings: Settings) -> Granted | Denied:
+    checked = await _check(ws, live.ask, settings)
     if isinstance(checked, Granted):
         return checked
     address = address_of(ws)
-    taken = await take(redis, [(REFUSALS, address), (REFUSALS_OF_NETWORK, network(address))])
+    taken = await take(live.redis, [(REFUSALS, address), (REFUSALS_OF_NETWORK, network(address))])
     if taken.limit is None:
         return checked
     return Denied(TOO_MANY, "too_many", "Too many attempts; wait a little.", taken.wait_seconds)
 
 
-async def _check(ws: WebSocket, redis: Redis, settings: Settings) -> Granted | Denied:
+async def _check(ws: WebSocket, ask: Ask, settings: Settings) -> Granted | Denied:
     if ws.scope["query_string"]:
         return Denied(BAD_REQUEST, "query_refused", "Nothing goes into the URL of a socket; tickets least of all.")
     if settings.base_url.startswith("https://") and ws.scope["scheme"] != "wss":
@@ -85,12 +85,12 @@ async def _check(ws: WebSocket, redis: Redis, settings: Settings) -> Granted | D
     origin = ws.headers.get("origin", "")
     if origin and origin not in settings.origins:
         return Denied(FORBIDDEN, "origin_refused", "This origin may not open sockets here.")
-    ticket = await tickets.redeem(redis, opaque) if opaque else None
+    ticket = await tickets.redeem(ask, opaque) if opaque else None
     if ticket is None:
         return Denied(UNAUTHORISED, "ticket_refused", "The ticket was used, is too old, or never was; get a new one.")
     failpoint("ticket")
     if ticket.origin != origin:
         return Denied(FORBIDDEN, "origin_refused", "The ticket was given to another origin.")
-    if await logins.ended(redis, UUID(ticket.login)):
+    if await logins.ended(ask, ticket.login):
         return Denied(UNAUTHORISED, "login_ended", "You signed out; sign in again.")
     return Granted(ticket, subprotocol, ENCODINGS[subprotocol])

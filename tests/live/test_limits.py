@@ -91,10 +91,10 @@ async def test_a_login_that_ended_is_known_and_told(redis: Redis) -> None:
     login, other = uuid4(), uuid4()
     async with redis.pubsub() as heard:
         await heard.subscribe(logins.ENDED_CHANNEL)
-        assert not await logins.ended(redis, login)
+        assert not await logins.ended(redis.execute_command, login)
         await logins.end(redis, [login], 60)
-        assert await logins.ended(redis, login)
-        assert not await logins.ended(redis, other)
+        assert await logins.ended(redis.execute_command, login)
+        assert not await logins.ended(redis.execute_command, other)
 
         async def told() -> bool:
             message = await heard.get_message(ignore_subscribe_messages=True, timeout=1)

@@ -33,7 +33,7 @@ FOR_EVER = 2**53
 @asynccontextmanager
 async def listening(node: Backbone) -> AsyncIterator[str]:
     """The socket's route of this node on a port; its address."""
-    sockets = Sockets(node.settings, node.redis, node.conductor, node.fanout, node.metrics)
+    sockets = Sockets(node.settings, node.conductor, node.fanout, node.metrics)
     app = Starlette(routes=[Mount("/", upgrades(sockets))])
     settings = msgspec.structs.replace(node.settings, port=0)
     stop, socket = asyncio.Event(), serving.listen(settings)
