@@ -34,8 +34,8 @@ _NOT_YET = object()
 class Line:
     """A connection that is opened when it is needed, and again when it was lost."""
 
-    def __init__(self, pool: ConnectionPool) -> None:
-        self._pool = pool
+    def __init__(self, pool: ConnectionPool, retry: Retry | None = None) -> None:
+        self._pool, self._retry = pool, retry or Retry(NoBackoff(), 0)
         self._by: AbstractConnection | None = None
         """What redis-py opened: taken out of the pool once and for all, so that it ends with the pool."""
         self._open: _Connection | None = None
@@ -50,6 +50,13 @@ class Line:
         if connection is None or connection.over:
             connection = await self._opened()
         return await connection.ask(words)
+
+    async def insist(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        """Do it, and again where its answer was lost: so it must be of a kind that may be done twice."""
+        try:
+            return await work()
+        except (RedisConnectionError, RedisTimeoutError):
+            return await self._retry.call_with_retry(work, _let_be)
 
     async def _opened(self) -> _Connection:
         """Whoever asks at the same time shares the work; who is cancelled meanwhile does not stop it."""
@@ -76,17 +83,13 @@ class Line:
 class Script:
     """A script over the line. What it does may be done twice: it is asked again when its answer was lost."""
 
-    def __init__(self, line: Line, retry: Retry | None, source: str) -> None:
+    def __init__(self, line: Line, source: str) -> None:
         self._line, self._source = line, source
-        self._retry = retry or Retry(NoBackoff(), 0)
         self._sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(self, keys: Sequence[Word], args: Sequence[Word]) -> Any:
         """What the script answers. Raises RedisError."""
-        try:
-            return await self._run(keys, args)
-        except (RedisConnectionError, RedisTimeoutError):
-            return await self._retry.call_with_retry(lambda: self._run(keys, args), _let_be)
+        return await self._line.insist(lambda: self._run(keys, args))
 
     async def _run(self, keys: Sequence[Word], args: Sequence[Word]) -> Any:
         try:

@@ -43,18 +43,18 @@ class Live:
     def __init__(self, redis: Redis, clock: Clock) -> None:
         self.redis = redis
         self.clock = clock
-        self._line = Line(redis.connection_pool)
+        self._line = Line(redis.connection_pool, redis.get_retry())
         self._scripts = {name: self._script(_source(name)) for name in SCRIPTS}
 
     async def ask(self, *words: Word) -> Any:
-        """One command, the shortest way there is."""
+        """One command, the shortest way there is. It may be done twice, when its answer was lost."""
         if isinstance(self.redis, Cluster):
             return await self.redis.execute_command(*words)
-        return await self._line.ask(*words)
+        return await self._line.insist(lambda: self._line.ask(*words))
 
     async def load(self, id: str) -> Loaded | None:
         """The interview, or None when Redis does not hold it (or holds a copy in another format)."""
-        fields: Any = await self.redis.hgetall(keys_of(id).state)
+        fields = _pairs(await self.ask("HGETALL", keys_of(id).state))
         return _loaded(fields) if fields else None
 
     async def commit(self, change: Change) -> Applied | Seen | Miss:
@@ -157,7 +157,7 @@ class Live:
 
     async def owner(self, id: str) -> str | None:
         """Whose interview it is; None when it is not live."""
-        user: Any = await self.redis.hget(keys_of(id).state, "user")
+        user = await self.ask("HGET", keys_of(id).state, "user")
         return None if user is None else user.decode()
 
     async def position(self, id: str) -> tuple[int, int, int] | None:
@@ -177,8 +177,8 @@ class Live:
 
     async def events(self, id: str, after: int, to: int) -> list[tuple[int, bytes]]:
         """The events (seq, bytes) after `after` up to `to`, as they were committed; without those that are gone."""
-        found: Any = await self.redis.xrange(keys_of(id).events, min=f"{after + 1}-0", max=f"{to}-0")
-        return [(_seq(at), fields[b"b"]) for at, fields in found]
+        found = await self.ask("XRANGE", keys_of(id).events, f"{after + 1}-0", f"{to}-0")
+        return [(_seq(at), _pairs(fields)[b"b"]) for at, fields in found]
 
     async def unrecorded(self, id: str, recorded: int) -> tuple[Loaded, list[Entry]] | None:
         """The interview and its events after `recorded`, or after what live thinks is recorded, from one instant.
@@ -256,7 +256,7 @@ class Live:
 
     async def narrative(self, id: str) -> tuple[int, int, str] | None:
         """(run, attempt, text so far)."""
-        fields: Any = await self.redis.hgetall(keys_of(id).tail)
+        fields = _pairs(await self.ask("HGETALL", keys_of(id).tail))
         if not fields:
             return None
         return int(fields[b"run"]), int(fields[b"attempt"]), fields[b"text"].decode(errors="ignore")
@@ -264,7 +264,7 @@ class Live:
     async def ring(self, id: str, loaded: Loaded) -> None:
         """Ring for events that the record does not hold yet: told as "live"."""
         bell = f"{loaded.epoch} {loaded.recorded} {loaded.interview.seq} {loaded.fence}"
-        await self.redis.publish(keys_of(id).bell, bell)
+        await self.ask("PUBLISH", keys_of(id).bell, bell)
 
     async def due(self) -> list[str]:
         """Interviews whose time is up, by Redis's clock."""
@@ -321,7 +321,7 @@ class Live:
     async def _ask_all(self, commands: Iterable[tuple[Word, ...]]) -> list[Any]:
         """The answers to many commands, asked at once; errors among them, but not only errors."""
         if not isinstance(self.redis, Cluster):
-            asked = [self._line.ask(*words) for words in commands]
+            asked = [self.ask(*words) for words in commands]
             return _not_all_failed(await asyncio.gather(*asked, return_exceptions=True))
         async with self.redis.pipeline(transaction=False) as pipe:
             for words in commands:
@@ -331,7 +331,7 @@ class Live:
     def _script(self, source: str) -> Script | AsyncScript:
         if isinstance(self.redis, Cluster):  # which knows who has the keys
             return self.redis.register_script(source)
-        return Script(self._line, self.redis.get_retry(), source)
+        return Script(self._line, source)
 
 
 def _source(name: str) -> str:

@@ -33,7 +33,7 @@ async def redis(settings: Settings) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def line(redis: Redis) -> Line:
-    return Line(redis.connection_pool)
+    return Line(redis.connection_pool, redis.get_retry())
 
 
 async def _tell(redis: Redis, *words: str | int) -> None:
@@ -109,7 +109,7 @@ async def test_a_command_whose_answer_is_lost_is_not_sent_again(redis: Redis, li
 
 
 async def test_a_script_is_run_again_when_its_answer_was_lost(redis: Redis, line: Line) -> None:
-    script = Script(line, redis.get_retry(), COUNT)
+    script = Script(line, COUNT)
     assert await script(["count"], ["a"]) == b"1:a"
     await _killed(redis, line)
     assert await script(["count"], ["b"]) == b"2:b"
@@ -119,7 +119,7 @@ async def test_a_script_is_run_again_when_its_answer_was_lost(redis: Redis, line
 
 
 async def test_a_script_that_redis_forgot_is_sent_whole(redis: Redis, line: Line) -> None:
-    script = Script(line, redis.get_retry(), COUNT)
+    script = Script(line, COUNT)
     assert await asyncio.gather(*(script(["count"], [i]) for i in range(3))) == [b"1:0", b"2:1", b"3:2"]
     await redis.script_flush()
     assert await asyncio.gather(*(script(["count"], [i]) for i in range(3))) == [b"4:0", b"5:1", b"6:2"]
