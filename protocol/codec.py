@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from typing import Any, Literal, get_args
@@ -128,29 +129,41 @@ def _checked(data: bytes, decoder: Callable[[bytes], Any], encoding: Encoding) -
 def _plain(data: bytes, encoding: Encoding) -> Any:
     """The frame as plain dicts and lists, with what msgspec lets pass refused: repeated keys, NUL, depth."""
     if encoding == "json":
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_unique(), parse_constant=_no_constant)
+        # Hardly ever more braces than objects are allowed, be they objects or text.
+        few = data.count(b"{") <= OBJECTS_MAX
+        return (_decoder if few else _decoder_of(_counted())).decode(data.decode("utf-8"))
     return msgspec.msgpack.decode(data)
 
 
-def _unique() -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
-    """Makes the objects of one frame, each key once."""
-    objects = 0
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Each key once."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadFrame(Refuse.BAD_JSON, "A key stands twice in one object.")
+    return found
+
+
+def _counted() -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+    """Makes the objects of one frame, and no more than are allowed."""
+    objects = itertools.count(1)
 
     def make(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal objects
-        objects += 1
-        if objects > OBJECTS_MAX:
+        if next(objects) > OBJECTS_MAX:
             raise BadFrame(Refuse.BAD_JSON, f"A frame may hold {OBJECTS_MAX} objects.")
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise BadFrame(Refuse.BAD_JSON, "A key stands twice in one object.")
-        return found
+        return _object(pairs)
 
     return make
 
 
 def _no_constant(word: str) -> Any:
     raise BadFrame(Refuse.BAD_JSON, f"{word} is not JSON.")
+
+
+def _decoder_of(make: Callable[[list[tuple[str, Any]]], dict[str, Any]]) -> json.JSONDecoder:
+    return json.JSONDecoder(object_pairs_hook=make, parse_constant=_no_constant)
+
+
+_decoder = _decoder_of(_object)
 
 
 def _check_text(plain: Any) -> None:

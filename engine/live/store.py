@@ -44,12 +44,13 @@ class Live:
         self.redis = redis
         self.clock = clock
         self._line = Line(redis.connection_pool, redis.get_retry())
+        self._cluster = redis if isinstance(redis, Cluster) else None
         self._scripts = {name: self._script(_source(name)) for name in SCRIPTS}
 
     async def ask(self, *words: Word) -> Any:
         """One command, the shortest way there is. It may be done twice, when its answer was lost."""
-        if isinstance(self.redis, Cluster):
-            return await self.redis.execute_command(*words)
+        if self._cluster is not None:  # which knows who has the keys
+            return await self._cluster.execute_command(*words)
         return await self._line.insist(lambda: self._line.ask(*words))
 
     async def load(self, id: str) -> Loaded | None:
@@ -320,18 +321,16 @@ class Live:
 
     async def _ask_all(self, commands: Iterable[tuple[Word, ...]]) -> list[Any]:
         """The answers to many commands, asked at once; errors among them, but not only errors."""
-        if not isinstance(self.redis, Cluster):
+        if self._cluster is None:
             asked = [self.ask(*words) for words in commands]
             return _not_all_failed(await asyncio.gather(*asked, return_exceptions=True))
-        async with self.redis.pipeline(transaction=False) as pipe:
+        async with self._cluster.pipeline(transaction=False) as pipe:
             for words in commands:
                 pipe.execute_command(*words)
             return _not_all_failed(await pipe.execute(raise_on_error=False))
 
     def _script(self, source: str) -> Script | AsyncScript:
-        if isinstance(self.redis, Cluster):  # which knows who has the keys
-            return self.redis.register_script(source)
-        return Script(self._line, source)
+        return Script(self._line, source) if self._cluster is None else self._cluster.register_script(source)
 
 
 def _source(name: str) -> str:
