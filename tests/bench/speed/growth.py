@@ -13,7 +13,7 @@ from tests.bench.speed.saying import say
 from tests.bench.speed.servers import ENGINE, Server, running
 from tests.until import time_passes
 
-LIVE = (10, 100, 1_000)
+LIVE = (40, 200, 1_000)
 EVENTS = (10, 200, 1_000)
 NODES = (1, 2)
 SAVERS, ON_A_NODE = 20, 40
