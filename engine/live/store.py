@@ -166,10 +166,10 @@ class Live:
         held = await self.ask("HMGET", keys_of(id).state, "epoch", "recorded", "fence")
         return None if held[0] is None else (int(held[0]), int(held[1]), int(held[2]))
 
-    async def positions(self, ids: Sequence[str]) -> list[tuple[int, int] | None]:
-        """(epoch, head) of each; None for one that is not live, or whose primary is away."""
+    async def positions(self, ids: Sequence[str]) -> list[tuple[int, int] | RedisError | None]:
+        """(epoch, head) of each; None where it is not live, an error where its primary is away."""
         found = await self._ask_all(("HMGET", keys_of(id).state, "epoch", "head") for id in ids)
-        return [None if isinstance(at, RedisError) or at[0] is None else (int(at[0]), int(at[1])) for at in found]
+        return [at if isinstance(at, RedisError) else at[0] and (int(at[0]), int(at[1])) for at in found]
 
     async def servers(self) -> frozenset[str]:
         """What tells the Redis there is (each primary of a cluster) from any other, and from itself started again."""
@@ -320,10 +320,13 @@ class Live:
         return [id.decode() for ids in found if not isinstance(ids, RedisError) for id in ids]
 
     async def _ask_all(self, commands: Iterable[tuple[Word, ...]]) -> list[Any]:
-        """The answers to many commands, asked at once; errors among them, but not only errors."""
+        """The answers to many commands, asked at once; of a cluster some may be errors, but not all."""
         if self._cluster is None:
-            asked = [self.ask(*words) for words in commands]
-            return _not_all_failed(await asyncio.gather(*asked, return_exceptions=True))
+            asked = [*commands]
+            found: list[Any] = await self._line.insist(
+                lambda: asyncio.gather(*(self._line.ask(*words) for words in asked))
+            )
+            return found
         async with self._cluster.pipeline(transaction=False) as pipe:
             for words in commands:
                 pipe.execute_command(*words)

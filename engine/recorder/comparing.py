@@ -37,12 +37,18 @@ async def run_comparing(engine: AsyncEngine, live: Live, rebuilder: Rebuilder, s
 
 
 async def compare(engine: AsyncEngine, live: Live, rebuilder: Rebuilder) -> None:
-    """Make anew every live interview that lacks what the record holds."""
+    """Make anew every live interview that lacks what the record holds. Raises, in the end, what kept it from some."""
+    unseen: RedisError | None = None
     async for page in interviews.maybe_live(engine):
         positions = await live.positions([id for id, *_ in page])
         for (id, epoch, recorded), held in zip(page, positions, strict=True):
+            if isinstance(held, RedisError):
+                unseen = held
+                continue
             if held is None or held >= (epoch, recorded):
                 continue
             log.error("live_behind", interview=id, live=held, record=(epoch, recorded))
             with suppress(NotThere, Parked):
                 await rebuilder.rebuild(id, stale=held[0])
+    if unseen is not None:
+        raise unseen

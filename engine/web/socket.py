@@ -140,13 +140,16 @@ class Socket:
 
     def _ended(self, work: asyncio.Task[Any]) -> None:
         """One of the four is over: so is the socket, by what it raised."""
-        if self._ends.done() or work.cancelled():
+        if self._ends.done():
             return
-        error = work.exception()
-        if isinstance(error, Closing) or error is None:
-            self._ends.set_result(error or Closing(Close.INTERNAL))
-        else:
-            self._ends.set_exception(error)
+        error = None if work.cancelled() else work.exception()
+        match error:
+            case None:
+                self.end(Close.INTERNAL)
+            case Closing() | WebSocketDisconnect():  # as a new one: what was raised holds on to this socket
+                self.end(error.code, error.reason)
+            case _:
+                self._ends.set_exception(error)
 
     # --- hello ---
 
@@ -282,7 +285,8 @@ class Socket:
             raise Closing(_close_code(error)) from None
         self.tell(reply)
         if isinstance(reply, m.Ack):
-            self._sockets.metrics.ack_seconds.labels(_name(frame)).observe(time.monotonic() - started)
+            tag = type(frame).__struct_config__.tag
+            self._sockets.metrics.ack_seconds.labels(tag).observe(time.monotonic() - started)
 
     async def _refresh(self, opaque: str) -> None:
         """A new ticket of the same user for the same interview keeps the socket open for longer."""
@@ -394,7 +398,3 @@ def _close_code(error: Exception) -> int:
             return Close.PARKED
         case _:
             return Close.STATE_RESET
-
-
-def _name(frame: m.Command) -> str:
-    return str(type(frame).__struct_config__.tag)

@@ -167,7 +167,11 @@ class Wire(WebSocketsSansIOProtocol):
             self.handle_parser_exception()
 
     def handle_parser_exception(self) -> None:
-        if self._ended or self.conn.close_sent is None:
+        if self._ended:
+            return
+        if self.conn.close_sent is None:
+            if self.handshake_initiated:  # a bad frame before the upgrade was answered
+                self.transport.abort()
             return
         self._ended = self.close_sent = True
         code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
@@ -188,7 +192,8 @@ class Wire(WebSocketsSansIOProtocol):
         if message["type"] == "websocket.accept":  # what was asked is answered, and need not be kept
             del self.request, self.response
             del self.scope["headers"][:]  # type: ignore[attr-defined]  # in place: Starlette holds the same list
-            if _awaits_a_frame(self.conn.parser):  # its frame still holds the request; a new one does not
+            if not self.conn.eof_sent and _awaits_a_frame(self.conn.parser):
+                # What it runs in still holds the request; a new one does not.
                 self.conn.parser = self.conn.parse()
                 next(self.conn.parser)
 

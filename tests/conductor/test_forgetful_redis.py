@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from engine.conductor import StateReset
@@ -170,6 +172,28 @@ async def test_what_redis_forgot_of_an_interview_that_nobody_touches_is_made_ane
     assert found is not None and untouched is not None
     assert (found.epoch, found.interview.draft.fields["functional_req"]) == (2, "forgotten")
     assert untouched.epoch == 1
+
+
+async def test_what_a_primary_that_is_away_holds_is_compared_when_it_is_back(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tab, unseen = await candidate(nodes.first), await candidate(nodes.first)
+    rewind = await photograph(nodes, tab)
+    await tab.does(save(0, "forgotten"))
+    await rewind()
+    node = nodes.first
+    real = node.live.positions
+
+    async def but_one(ids: list[str]) -> Any:
+        away = RedisConnectionError("its primary is away")
+        return [away if id == unseen.interview else at for id, at in zip(ids, await real(ids), strict=True)]
+
+    monkeypatch.setattr(node.live, "positions", but_one)
+    with pytest.raises(RedisConnectionError):  # so that it is compared again
+        await compare(node.engine, node.live, node.recorder.rebuilder)
+    found = await node.live.load(tab.interview)
+    assert found is not None
+    assert found.epoch == 2
 
 
 async def test_a_redis_that_was_started_again_is_told_from_the_one_before(nodes: Nodes, servers: Embedded) -> None:

@@ -19,7 +19,7 @@ import pytest
 from engine.cli import serving
 from engine.embedded import Embedded
 from engine.settings import Settings
-from engine.web import head, wire
+from engine.web import head, routes_socket, upgrade, wire
 from engine.web import socket as web_socket
 from protocol.codec import decode
 from protocol.codes import Close
@@ -27,7 +27,7 @@ from protocol.messages import Ack, DraftSave, PhaseProceed
 from protocol.words import FIELD_BYTES_MAX, FIELDS, FRAME_BYTES_MAX_BEFORE_HELLO, Fence
 from tests.until import time_passes, until
 from tests.web.listening import Node, Person, fresh_settings, listening
-from tests.web.raw_socket import ANSWER_SECONDS, CONT, PING, TEXT, RawSocket, fragments, frame
+from tests.web.raw_socket import ANSWER_SECONDS, CONT, FIN, PING, RSV1, TEXT, RawSocket, fragments, frame
 
 TOO_BIG, SLOW, NO_PONG, RATE, TOO_MANY_ERRORS, HELLO_TIMEOUT = 1009, 4002, 4003, 4004, 4506, 4408
 REQUEST_TIMEOUT = 408
@@ -309,3 +309,35 @@ def test_what_the_system_holds_for_a_connection_is_bounded(settings: Settings) -
         if hasattr(sockets, "TCP_USER_TIMEOUT"):  # not on every system
             held = accepted.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_USER_TIMEOUT)
             assert held == serving.TCP_USER_TIMEOUT_MS
+
+
+async def test_what_is_cancelled_from_below_ends_its_socket(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cancelled(self: web_socket.Socket) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(web_socket.Socket, "_apply", cancelled)
+    async with listening(settings) as node:  # the others' count such ends
+        person = await node.person()
+        socket = await person.join(await person.start())
+        assert (await socket.end()).code == Close.INTERNAL
+
+
+async def test_a_bad_frame_before_the_answer_ends_the_connection(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would be neither read nor closed, and what came after it would be kept."""
+    entered, held = asyncio.Event(), asyncio.Event()
+
+    async def slow(*args: Any) -> Any:
+        entered.set()
+        await held.wait()
+        return await upgrade.admit(*args)
+
+    monkeypatch.setattr(routes_socket, "admit", slow)
+    socket = await node.connect()
+    answering = asyncio.create_task(socket.upgrade("sdi.v1.json", "ticket.none"))
+    await entered.wait()
+    socket.send_bytes(frame(PING, flags=FIN | RSV1))
+    with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+        await answering
+    held.set()
