@@ -20,8 +20,8 @@ origin that asked for it. Open `{ADDRESS}` with two subprotocol values, `{w.SUBP
 `{w.SUBPROTOCOL_MSGPACK}`) and `{w.TICKET_PREFIX}<ticket>`; nothing goes into the URL. The engine selects the first. \
 JSON goes in text frames, MessagePack in binary ones. A refused upgrade is an HTTP problem (400, 401, 403).
 
-**Begin.** Say `hello` within {_HELLO_SECONDS} s. `welcome` says where you stand; the events you miss follow it, then \
-`resumed`. On the first connection leave `resume` out and get a snapshot.
+**Begin.** Say `hello` within {_HELLO_SECONDS} s. `welcome` says where you stand; the events you miss follow it in one \
+`replay`, then `resumed`. On the first connection leave `resume` out and get a snapshot.
 
 **Go on.** Events are numbered: `s` = 1, 2, 3 ... without gaps within an epoch. A command is answered by `ack` or \
 `err` with its `id`, after its own events. Send a command again, with the same id and body, until it is answered: it \

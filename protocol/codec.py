@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args
 
 import msgspec
 
 from protocol import events
 from protocol.codes import Refuse
-from protocol.messages import EVENT_FRAMES, Command, EventFrame, EventToClient, Frame, FromClient, ToClient
+from protocol.messages import EVENT_FRAMES, Command, EventFrame, EventToClient, Frame, FromClient, Replay, ToClient
 from protocol.words import FRAME_BYTES_MAX, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, Value
 
 Encoding = Literal["json", "msgpack"]
@@ -42,7 +42,7 @@ _encode: dict[Encoding, Callable[[Any], bytes]] = {
     "json": msgspec.json.Encoder().encode,
     "msgpack": msgspec.msgpack.Encoder().encode,
 }
-_event = msgspec.json.Decoder(EventToClient)
+_event, _replay = msgspec.json.Decoder(EventToClient), msgspec.json.Decoder(Replay)
 CLIENT_TYPES = frozenset(frame.__struct_config__.tag for frame in get_args(FromClient))
 
 
@@ -97,6 +97,12 @@ def event_bytes(data: bytes, encoding: Encoding = "json", *, live: bool = False)
     if live:
         data = data[:-1] + b',"durable":"live"}'
     return data if encoding == "json" else _encode[encoding](_event.decode(data))
+
+
+def replay_bytes(events: Iterable[bytes], encoding: Encoding = "json") -> bytes:
+    """Events, each in the JSON that `event_bytes` gives, as one `replay`: in it they are, byte for byte, as alone."""
+    data = b'{"t":"replay","d":{"events":[' + b",".join(events) + b"]}}"
+    return data if encoding == "json" else _encode[encoding](_replay.decode(data))
 
 
 def canonical(body: Value) -> bytes:

@@ -126,10 +126,13 @@ _WELCOME = m.WelcomeBody(
     t0=1_234.5,
 )
 
+_NUMBERED = tuple(m.event_frame(body, s=s, ts=_NOW + 1_000 * s) for s, body in enumerate(_EVENTS, 3))
+
 TO_CLIENT: tuple[m.Frame, ...] = (
     m.Welcome(d=_WELCOME),
+    m.Replay(d=msgspec.convert({"events": _NUMBERED[2:4]}, m.ReplayBody)),
     m.Resumed(d=m.Through(s=2)),
-    *(m.event_frame(body, s=s, ts=_NOW + 1_000 * s) for s, body in enumerate(_EVENTS, 3)),
+    *_NUMBERED,
     m.Ack(id=_ID, s=5, rev=5),
     m.Refusal(id=_ID, code="conflict", message="The draft has another revision.", d={"rev": 5, "checksum": _CHECKSUM}),
     m.Pending(d=m.PendingBody(id=_ID)),

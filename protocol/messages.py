@@ -5,7 +5,7 @@ A frame is an envelope (`t` names it) around a body `d`. Workers' words are not 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -187,6 +187,21 @@ class EvaluationFailed(EventFrame, tag="evaluation.failed", frozen=True, kw_only
     d: events.EvaluationFailed
 
 
+EventToClient = (
+    ClarificationAnswered
+    | ClarificationRefunded
+    | DraftSaved
+    | PhaseChanged
+    | SolutionSubmitted
+    | EvaluationRequested
+    | EvaluationAppealed
+    | EvaluationStarted
+    | EvaluationCriterion
+    | EvaluationCompleted
+    | EvaluationFailed
+)
+
+
 # --- to the client: replies --------------------------------------------------------------------------------
 
 
@@ -236,7 +251,7 @@ class Reconnect(Value, frozen=True, kw_only=True):
 
 
 class WelcomeBody(Value, frozen=True, kw_only=True):
-    """Where the client stands. `noop`: it has all; `replay`: the events it misses follow; `snapshot`: start from this.
+    """Where the client stands. `noop`: it has all; `replay`: what it misses follows; `snapshot`: start from this.
 
     `commands` tells of each pending id that took effect; one that is not there did not.
     """
@@ -274,6 +289,16 @@ class Ping(Frame, tag="ping", frozen=True, kw_only=True):
     """Any frame will do as an answer; `head` shows a client that it missed the last event."""
 
     d: Head
+
+
+class ReplayBody(Value, frozen=True, kw_only=True):
+    events: Annotated[tuple[EventToClient, ...], Meta(min_length=1)]
+
+
+class Replay(Frame, tag="replay", frozen=True, kw_only=True):
+    """All events the client had missed, in order: each is as it would have come alone, and is to be taken so."""
+
+    d: ReplayBody
 
 
 class Through(Value, frozen=True, kw_only=True):
@@ -359,35 +384,13 @@ class EvaluationDelta(Frame, tag="evaluation.delta", frozen=True, kw_only=True):
     d: Delta
 
 
-EventToClient = (
-    ClarificationAnswered
-    | ClarificationRefunded
-    | DraftSaved
-    | PhaseChanged
-    | SolutionSubmitted
-    | EvaluationRequested
-    | EvaluationAppealed
-    | EvaluationStarted
-    | EvaluationCriterion
-    | EvaluationCompleted
-    | EvaluationFailed
-)
-Control = Welcome | Ping | Resumed | Recorded | RoleChanged | Drain | Pending | Time | AuthExpiring | EvaluationDelta
+Control = (
+    Welcome | Replay | Resumed | Ping | Recorded | RoleChanged
+    | Drain | Pending | Time | AuthExpiring | EvaluationDelta
+)  # fmt: skip
 ToClient = EventToClient | Ack | Refusal | Control
 
-EVENT_FRAMES: dict[type[Any], type[EventFrame]] = {
-    events.ClarificationAnswered: ClarificationAnswered,
-    events.ClarificationRefunded: ClarificationRefunded,
-    events.DraftSaved: DraftSaved,
-    events.PhaseChanged: PhaseChanged,
-    events.SolutionSubmitted: SolutionSubmitted,
-    events.EvaluationRequested: EvaluationRequested,
-    events.EvaluationAppealed: EvaluationAppealed,
-    events.EvaluationStarted: EvaluationStarted,
-    events.EvaluationCriterion: EvaluationCriterion,
-    events.EvaluationCompleted: EvaluationCompleted,
-    events.EvaluationFailed: EvaluationFailed,
-}
+EVENT_FRAMES: dict[type[Any], type[EventFrame]] = {getattr(events, f.__name__): f for f in get_args(EventToClient)}
 """The frame of each event's body."""
 
 

@@ -54,7 +54,7 @@ export type RefusalCode =
 
 export type FromClient = ClarifyAsk | ClarifyConfirm | ClarifyReject | DraftSave | PhaseProceed | SolutionSubmit | EvaluationRetry | EvaluationAppeal | Hello | Pong | TimeRequest | AuthRefresh;
 
-export type ToClient = ClarificationAnswered | ClarificationRefunded | DraftSaved | PhaseChanged | SolutionSubmitted | EvaluationRequested | EvaluationAppealed | EvaluationStarted | EvaluationCriterion | EvaluationCompleted | EvaluationFailed | Ack | Refusal | Welcome | Ping | Resumed | Recorded | RoleChanged | Drain | Pending | Time | AuthExpiring | EvaluationDelta;
+export type ToClient = ClarificationAnswered | ClarificationRefunded | DraftSaved | PhaseChanged | SolutionSubmitted | EvaluationRequested | EvaluationAppealed | EvaluationStarted | EvaluationCriterion | EvaluationCompleted | EvaluationFailed | Ack | Refusal | Welcome | Replay | Resumed | Ping | Recorded | RoleChanged | Drain | Pending | Time | AuthExpiring | EvaluationDelta;
 
 /** A clarifying question, in free text; one message may hold two. */
 export interface ClarifyAsk {
@@ -587,7 +587,7 @@ export interface Refusal {
 }
 
 /**
- * Where the client stands. `noop`: it has all; `replay`: the events it misses follow; `snapshot`: start from this.
+ * Where the client stands. `noop`: it has all; `replay`: what it misses follows; `snapshot`: start from this.
  *
  * `commands` tells of each pending id that took effect; one that is not there did not.
  */
@@ -597,7 +597,7 @@ export interface Welcome {
 }
 
 /**
- * Where the client stands. `noop`: it has all; `replay`: the events it misses follow; `snapshot`: start from this.
+ * Where the client stands. `noop`: it has all; `replay`: what it misses follows; `snapshot`: start from this.
  *
  * `commands` tells of each pending id that took effect; one that is not there did not.
  */
@@ -714,16 +714,14 @@ export interface AppealView {
   failure?: EvaluationFailedBody | null;
 }
 
-/** Any frame will do as an answer; `head` shows a client that it missed the last event. */
-export interface Ping {
-  t: "ping";
-  d: Head;
+/** All events the client had missed, in order: each is as it would have come alone, and is to be taken so. */
+export interface Replay {
+  t: "replay";
+  d: ReplayBody;
 }
 
-export interface Head {
-  head: number;
-  /** Milliseconds since the Unix epoch, by the server's clock. */
-  ts: number;
+export interface ReplayBody {
+  events: ReadonlyArray<ClarificationAnswered | ClarificationRefunded | DraftSaved | PhaseChanged | SolutionSubmitted | EvaluationRequested | EvaluationAppealed | EvaluationStarted | EvaluationCriterion | EvaluationCompleted | EvaluationFailed>;
 }
 
 /** All events the client had missed, to `s`, have been sent. */
@@ -734,6 +732,18 @@ export interface Resumed {
 
 export interface Through {
   s: number;
+}
+
+/** Any frame will do as an answer; `head` shows a client that it missed the last event. */
+export interface Ping {
+  t: "ping";
+  d: Head;
+}
+
+export interface Head {
+  head: number;
+  /** Milliseconds since the Unix epoch, by the server's clock. */
+  ts: number;
 }
 
 /** All events to `s` that went out as "live" are in the record now. */

@@ -203,6 +203,9 @@ class Client:
                     return
             case m.Welcome(d=body):
                 self._welcome(body)
+            case m.Replay(d=replay):
+                for event in replay.events:
+                    self._follows(event)
             case m.Ack(id=id) | m.Refusal(id=str(id)):
                 self._answered(id, frame)
             case m.RoleChanged(d=role):

@@ -67,6 +67,9 @@ def lines_of(frame: m.ToClient) -> Iterator[str]:
         case m.EventFrame():
             live = "  (not yet in the record)" if frame.durable == "live" else ""
             yield from (line + live for line in _event(frame.s, frame.d))
+        case m.Replay(d=body):
+            for event in body.events:
+                yield from lines_of(event)
         case m.Welcome(d=body):
             pen = "" if body.role == "writer" else "; another tab has the pen (`take` takes it)"
             yield click.style(f"connected: {body.phase}, {body.mode}{pen}", dim=True)

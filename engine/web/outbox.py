@@ -6,7 +6,7 @@ from engine.web.queue import Queue
 
 FRAMES_MAX = 1_024
 BYTES_MAX = 1_048_576
-"""Room for a full replay (500 events, 256 KiB) and a snapshot of a full draft (7 x 64 KiB) at once."""
+"""Room for a full replay (256 KiB, one frame) and a snapshot of a full draft (7 x 64 KiB) at once."""
 FRAME_COST_MAX = BYTES_MAX // 2
 """What one frame counts at most. Only a snapshot is larger, for JSON writes some characters as six: there is one a
 connection, and whoever owns such a draft must be let in."""

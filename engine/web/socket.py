@@ -188,12 +188,12 @@ class Socket:
             self._hear(news)
 
     def _replay(self, greeting: Greeting) -> None:
-        loaded = greeting.arrival.loaded
-        first = self._position - len(greeting.arrival.missed) + 1
-        for s, data in enumerate(greeting.arrival.missed, first):
-            live = greeting.durable == "live" and s > loaded.recorded
-            self._put(codec.event_bytes(data, self._encoding, live=live))
-        if greeting.durable == "live" and self._position > loaded.recorded:
+        missed, recorded = greeting.arrival.missed, greeting.arrival.loaded.recorded
+        first, live = self._position - len(missed) + 1, greeting.durable == "live"
+        events = [codec.event_bytes(data, live=live and s > recorded) for s, data in enumerate(missed, first)]
+        if events:
+            self._put(codec.replay_bytes(events, self._encoding))
+        if live and self._position > recorded:
             self._told_live = self._position
 
     # --- from the client ---

@@ -21,6 +21,7 @@ from engine.core.draft import checksum as checksum_of
 from tests.chaos.history import Feed, History, Op, Pen, Reply, Seen, hash_of, state_hash
 from tests.loopback import http_client
 from tests.until import time_passes
+from tests.web.raw_socket import events_of
 
 ANSWER_SECONDS = 8.0
 """After so long without an answer the connection is as good as dead."""
@@ -217,9 +218,9 @@ class Client:
                 self._answered(frame)
             case "err":
                 self._refused(frame)
-            case _ if "s" in frame:
-                live = frame.get("durable") == "live"
-                self._apply(frame, data.replace(b',"durable":"live"', b"") if live else data, live)
+            case _:
+                for event in events_of(frame, data):
+                    self._apply(json.loads(event), event)
         self._changed.set()
 
     def _welcome(self, d: dict[str, Any]) -> None:
@@ -239,7 +240,9 @@ class Client:
             self.feed.seen.append(seen)
             self.heard({"t": "snapshot", "d": d["snapshot"]})
 
-    def _apply(self, frame: dict[str, Any], data: bytes, live: bool) -> None:
+    def _apply(self, frame: dict[str, Any], data: bytes) -> None:
+        live = frame.get("durable") == "live"
+        data = data.replace(b',"durable":"live"', b"") if live else data
         self.feed.seen.append(Seen(kind="event", epoch=self._epoch, s=frame["s"], hash=hash_of(data), live=live))
         self._position = max(self._position, frame["s"])
         self.events.append(frame)

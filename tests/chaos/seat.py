@@ -16,7 +16,7 @@ from engine.core.draft import checksum
 from protocol.words import FIELDS
 from tests.chaos.history import Feed, History, Op, Pen, Reply, Seen, hash_of, state_hash
 from tests.until import time_passes
-from tests.web.raw_socket import CLOSE, TEXT, Closed, RawSocket, frame
+from tests.web.raw_socket import CLOSE, TEXT, Closed, RawSocket, events_of, frame
 
 ARRIVE_SECONDS = 10.0
 """From asking for a ticket to the end of the missed events."""
@@ -197,8 +197,9 @@ class Seat:
                 self._settle(said["id"], said, "ack")
             case "err":
                 self._refused(line, said)
-            case _ if "s" in said:
-                self._event(line, said["s"], data, live=said.get("durable") == "live")
+            case _:
+                for event in events_of(said, data):
+                    self._event(line, json.loads(event), event)
 
     async def _after(self, seconds: float) -> None:
         await time_passes(seconds)
@@ -220,8 +221,9 @@ class Seat:
         for id, ack in d.get("commands", {}).items():
             self._settle(id, ack, "ack")
 
-    def _event(self, line: Line, s: int, data: bytes, *, live: bool) -> None:
+    def _event(self, line: Line, said: dict[str, Any], data: bytes) -> None:
         """For a moment two connections bring the same: what one has brought the other's repeats. Each must be whole."""
+        s, live = said["s"], said.get("durable") == "live"
         if s > self._position or s != line.position + 1:
             data = data.replace(b',"durable":"live"', b"") if live else data
             self.feed.seen.append(Seen(kind="event", epoch=self._epoch, s=s, hash=hash_of(data), live=live))

@@ -90,7 +90,7 @@ def contract() -> Contract:
 
 
 class Wire:
-    """One socket. Keeps all frames; checks that events are numbered without gaps from where it came in."""
+    """One socket. Keeps all frames, and of a replay its events; checks that these have no gap from where it came in."""
 
     def __init__(self, ws: ClientConnection, seen: int) -> None:
         self._ws, self.s = ws, seen
@@ -184,6 +184,10 @@ class Wire:
             self.snapshot = frame["d"]["snapshot"]
             assert self.snapshot is not None
             self.s = self.snapshot["s"]
+        if frame["t"] == "replay":
+            for event in frame["d"]["events"]:
+                await self._take(event)
+            return
         if "s" in frame and "ts" in frame:
             assert frame["s"] == self.s + 1, f"event {frame['s']} after {self.s}"
             self.s = frame["s"]

@@ -14,6 +14,10 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
+from engine.cli.try_client import Client
+from engine.cli.try_print import lines_of
+from engine.cli.try_rest import Rest
+from protocol import messages as m
 from tests.stack import ROOT, Stack
 
 PLAY_SECONDS = 30.0
@@ -127,6 +131,40 @@ async def test_it_goes_on_with_another_node_when_its_own_is_gone(stack: Stack, e
     assert (b"this node goes" in out) == (end == "drain")
     assert out.count(b"Saved: revision 2") == 1
     assert out.endswith(b"after\n")
+
+
+@asynccontextmanager
+async def connected(client: Client) -> AsyncIterator[None]:
+    """From when it has been told all that it missed."""
+    running = asyncio.create_task(client.run())
+    try:
+        async with asyncio.timeout(PLAY_SECONDS):
+            await client.until(lambda: client.ready)
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_what_it_missed_is_taken_and_told_event_by_event(stack: Stack) -> None:
+    heard: list[m.ToClient] = []
+    async with Rest((stack.nodes[1].url,)) as rest:
+        challenge = await rest.ask_code("missed@example.com")
+        await rest.sign_in(challenge, await rest.mailed_code("missed@example.com", after=0))
+        interview = (await rest.start(SLUG))["id"]
+        client = Client(rest, interview, lambda frame, raw: heard.append(frame))
+        async with connected(client):
+            heard.clear()
+        fence = (await rest.call("POST", f"/v1/interviews/{interview}/writer", {}))["fence"]
+        for base in (0, 1):
+            body = {"base": base, "changes": [{"field": "functional_req", "text": f"version {base + 1}"}]}
+            save = {"t": "draft.save", "id": f"elsewhere-{base}", "d": body, "fence": fence}
+            await rest.call("POST", f"/v1/interviews/{interview}/commands", save)
+        async with connected(client):
+            assert client.view is not None
+            assert client.view.draft.fields["functional_req"] == "version 2"
+    told = [line for frame in heard if not isinstance(frame, m.Welcome) for line in lines_of(frame)]
+    assert told == ["Saved: revision 1", "Saved: revision 2"]
 
 
 async def test_the_code_and_the_question_may_come_from_the_input(stack: Stack) -> None:

@@ -25,8 +25,8 @@ def _of(info: inspect.Type) -> st.SearchStrategy[Any]:
             return _scalar(info)
         case inspect.LiteralType(values=values):
             return st.sampled_from(values)
-        case inspect.VarTupleType(item_type=item):
-            return st.lists(_of(item), max_size=LENGTH_MAX).map(tuple)
+        case inspect.VarTupleType(item_type=item, min_length=least):
+            return st.lists(_of(item), min_size=least or 0, max_size=LENGTH_MAX).map(tuple)
         case inspect.DictType(key_type=key, value_type=value):
             return st.dictionaries(_of(key), _of(value), max_size=LENGTH_MAX)
         case inspect.UnionType(types=types):

@@ -20,6 +20,7 @@ from protocol.codec import (
     decode_to_client,
     encode,
     event_bytes,
+    replay_bytes,
 )
 from protocol.codes import Refuse
 from protocol.words import FIELDS, FRAME_BYTES_MAX, Change
@@ -96,6 +97,21 @@ def test_a_stored_event_goes_out_the_same_each_time_but_for_the_live_mark(kind: 
         assert decode_to_client(event_bytes(stored, encoding), encoding) == frame
         assert decode_to_client(event_bytes(stored, encoding, live=True), encoding) == live
     assert decode_event(stored) == frame
+
+
+@few
+@given(data=st.data())
+def test_in_a_replay_each_event_is_byte_for_byte_what_it_is_alone(data: st.DataObject) -> None:
+    frames: list[Any] = data.draw(st.lists(speaking.of(m.EventToClient), min_size=1, max_size=4))
+    stored = [(encode(msgspec.structs.replace(one, durable="record")), one.durable == "live") for one in frames]
+    alone = [event_bytes(event, live=live) for event, live in stored]
+    packed = [event_bytes(event, "msgpack", live=live) for event, live in stored]
+    assert replay_bytes(alone).endswith(b'"events":[' + b",".join(alone) + b"]}}")
+    assert replay_bytes(iter(alone), "msgpack").endswith(b"".join(packed))
+    for encoding in ("json", "msgpack"):
+        whole = m.Replay(d=m.ReplayBody(events=tuple(frames)))
+        assert decode_to_client(replay_bytes(alone, encoding), encoding) == whole
+        assert replay_bytes(alone, encoding) == encode(whole, encoding)
 
 
 def test_every_event_has_a_frame_of_its_own() -> None:

@@ -10,6 +10,8 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 FIN, RSV1, RSV2, RSV3 = 0x80, 0x40, 0x20, 0x10
 ANSWER_SECONDS = 5.0
@@ -45,6 +47,21 @@ class Answer(NamedTuple):
     status: int
     headers: dict[str, str]
     body: bytes
+
+
+class _Events(msgspec.Struct):
+    events: list[msgspec.Raw]
+
+
+class _Replay(msgspec.Struct):
+    d: _Events
+
+
+def events_of(message: dict[str, Any], data: bytes) -> list[bytes]:
+    """The events that a frame brings, each in its own bytes: of `replay` all that are in it, else at most itself."""
+    if message["t"] == "replay":
+        return [bytes(event) for event in msgspec.json.decode(data, type=_Replay).d.events]
+    return [data] if "s" in message and message["t"] != "ack" else []
 
 
 class Closed(Exception):
@@ -107,8 +124,8 @@ class RawSocket:
         """(opcode, data) of the next frame, which must come soon. Raises Closed."""
         async with asyncio.timeout(ANSWER_SECONDS):
             opcode, data = await self.next_frame()
-        if opcode == TEXT and "s" in (message := json.loads(data)) and message["t"] != "ack":
-            self.events.append(message)
+        if opcode == TEXT:
+            self.events += [json.loads(event) for event in events_of(json.loads(data), data)]
         return opcode, data
 
     async def next_frame(self) -> tuple[int, bytes]:

@@ -6,6 +6,7 @@ import asyncio
 import socket as sockets
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import msgspec
@@ -18,10 +19,17 @@ from engine.web import socket as web_socket
 from engine.web import wire
 from protocol.codec import decode
 from protocol.messages import ClarifyAsk, DraftSave
-from protocol.words import FIELD_BYTES_MAX, FRAME_BYTES_MAX, FRAME_BYTES_MAX_BEFORE_HELLO, Fence
+from protocol.words import (
+    FIELD_BYTES_MAX,
+    FRAME_BYTES_MAX,
+    FRAME_BYTES_MAX_BEFORE_HELLO,
+    SUBPROTOCOL_JSON,
+    SUBPROTOCOL_MSGPACK,
+    Fence,
+)
 from tests.until import time_passes, until
 from tests.web.listening import Node, Person, fresh_settings, listening
-from tests.web.raw_socket import PING, TEXT, Closed, RawSocket, frame
+from tests.web.raw_socket import BINARY, PING, TEXT, Closed, RawSocket, frame
 
 BEAT_SECONDS = 0.3
 SLOW, NO_PONG, DRAINED, TICKET_EXPIRED, HELLO_TIMEOUT, FORBIDDEN = 4002, 4003, 4000, 4100, 4408, 4505
@@ -92,6 +100,54 @@ async def test_a_client_that_vanishes_leaves_nothing_behind(node: Node) -> None:
         return dict(await redis.pubsub_numsub(bell)) == {bell.encode(): 0}
 
     await until(unsubscribed)
+
+
+# --- coming back -------------------------------------------------------------------------------------------
+
+
+async def coming_in(person: Person, interview: str, protocol: str, resume: Any = None) -> tuple[RawSocket, list[bytes]]:
+    """An observer's socket in either encoding, and the frames it got, to `resumed`."""
+    packing, opcode = (msgspec.json, TEXT) if protocol == SUBPROTOCOL_JSON else (msgspec.msgpack, BINARY)
+    socket, frames = await person.open(interview, protocol=protocol), [b""]
+    hello = {"t": "hello", "d": {"proto": 1, "tab": "tab", "write": False, "resume": resume}}
+    socket.send_bytes(frame(opcode, packing.encode(hello)))
+    while b"resumed" not in frames[-1]:
+        frames.append((await socket.frame())[1])
+    return socket, frames[1:]
+
+
+@asynccontextmanager
+async def record_away(node: Node) -> AsyncIterator[None]:
+    """The record takes nothing meanwhile."""
+    await node.fetch("ALTER TABLE solutions RENAME COLUMN extra TO other")
+    try:
+        yield
+    finally:
+        await node.fetch("ALTER TABLE solutions RENAME COLUMN other TO extra")
+
+
+@pytest.mark.parametrize("live", [False, True], ids=["recorded", "live"])
+@pytest.mark.parametrize(
+    ("protocol", "opening", "comma", "end"),
+    [(SUBPROTOCOL_JSON, b'":[', b",", b"]}}"), (SUBPROTOCOL_MSGPACK, b"\x93", b"", b"")],
+)
+async def test_all_that_was_missed_comes_in_one_frame_each_event_as_it_came_alone(
+    node: Node, protocol: str, opening: bytes, comma: bytes, end: bytes, live: bool
+) -> None:
+    person, interview = await sitting(node)
+    writer = await person.join(interview)
+    watcher, _ = await coming_in(person, interview, protocol)
+    await writer.command("draft.save", save(0, "in the record"))
+    async with record_away(node) if live else nullcontext():
+        for rev in (1, 2):
+            await writer.command("draft.save", save(rev, "and this, if it can be"))
+        alone = [(await watcher.frame())[1] for _ in range(3)]
+        back, frames = await coming_in(person, interview, protocol, {"epoch": 1, "s": 0})
+    assert [b"live" in event for event in alone] == [False, live, live]
+    _, replay, _ = frames
+    assert b"replay" in replay and replay.endswith(b"events" + opening + comma.join(alone) + end)
+    if live:
+        assert b"recorded" in (await back.frame())[1]
 
 
 # --- heartbeats --------------------------------------------------------------------------------------------

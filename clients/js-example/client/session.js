@@ -218,6 +218,7 @@ export class Session extends EventTarget {
       err: () => this.#refused(frame),
       pending: () => this.emit("slow", frame.d),
       recorded: () => this.#recorded(frame.d.s),
+      replay: () => frame.d.events.forEach((event) => this.#event(event)),
       resumed: () => this.#resumed(),
       role: () => this.#connection.greeting || this.#setRole(frame.d.role, frame.d.by), // else the welcome says it
       time: () => this.clock.sample(frame.d),

@@ -168,7 +168,7 @@ export class Engine {
       },
     });
     if (mode !== "replay") return;
-    for (const event of this.events.slice(resume)) this.tell(socket, event);
+    this.tell(socket, { t: "replay", d: { events: this.events.slice(resume) } });
     this.tell(socket, { t: "resumed", d: { s: head } });
   }
 

@@ -87,6 +87,23 @@ test("events missed while away are replayed once; events seen twice count once",
   assert.equal(client.view.clarifications.length, 1);
 });
 
+test("an event in the middle of a replay does not fit: none of the rest is taken, and a snapshot is fetched, once", async () => {
+  const w = world();
+  const client = await join(w);
+  const seen = [];
+  client.addEventListener("view", () => seen.push([client.view.s, client.view.clarifications.length]));
+  cut(w.engine);
+  const saved = (rev, change) => ["draft.saved", { rev, changes: [{ field: "code", ...change }], language: "go", checksum: 0 }];
+  w.engine.event(...saved(1, { text: "fits" }));
+  w.engine.event(...saved(2, { splices: [{ at: 99, del: 1, ins: "" }], checksum: 0 }));
+  w.engine.event("clarification.answered", { text: "q", kind: "answered", response: "r" });
+  Object.assign(w.engine.draft, { rev: 2, fields: { ...w.engine.draft.fields, code: "theirs" } });
+  await w.timers.pass(2_000);
+  assert.deepEqual(seen, [[1, 0], [3, 0]]); // the first event, and the snapshot
+  assert.deepEqual(commands(w.engine, "hello").map((frame) => frame.d.resume?.s), [undefined, 0, undefined]);
+  assert.equal(client.draft.local.code, "theirs");
+});
+
 test("text typed while away is saved after the replay, on the revision that it brought", async () => {
   const w = world();
   const client = await join(w);
