@@ -1,25 +1,34 @@
-"""From Redis to this node's sockets. The doorbell only says that there is something; it is read from the stream."""
+"""From Redis to this node's sockets. The doorbell only says that there is something, which is read from the stream; but
+a piece of a narrative, which is no event, it brings along.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
 
 import msgspec
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.client import PubSub
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from engine.live.keys import keys_of
+from engine.live.line import Connection
 from engine.live.logins import ENDED_CHANNEL
 from engine.live.store import Live
 from engine.live.values import Entry
 from engine.telemetry import log
 
-POLL_SECONDS = 1.0
+PING_SECONDS = 1.0
+"""A subscription on which nothing comes may be dead."""
+TAIL = b"tail "
+"""How a doorbell begins that says a piece of a narrative: its run, attempt, first byte, and text."""
+RESP3 = 3
+"""The protocol in which doorbells come beside answers."""
 RETRY_SECONDS = 0.2
 CONFIRM_SECONDS = 2.0
 
@@ -46,6 +55,15 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
 Listener = Callable[[News], None]
 
 
+class Narrative(NamedTuple):
+    """The text of a run and attempt so far, which has so many bytes."""
+
+    run: int
+    attempt: int
+    size: int
+    text: str
+
+
 class Topic:
     """One interview that has sockets on this node."""
 
@@ -57,6 +75,8 @@ class Topic:
         self.epoch = 0
         self.newest: Bell | None = None
         """The ring that went furthest: whoever comes in hears it too, for it may have come during his hello."""
+        self.narrative: Narrative | None = None
+        """What sockets were told last, while it grows; an event lets go of it."""
         self.subscribed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.lock = asyncio.Lock()
         """Held while it is read."""
@@ -85,8 +105,8 @@ class Fanout:
         self.logins_unheard: Callable[[], Awaitable[None]] = _nothing
         """Called whenever the subscription is new: logins may have ended that nobody told of."""
         self._redis = redis
-        self._pubsub: PubSub | None = None
-        """The subscription, while there is one."""
+        self._subscription: Connection | None = None
+        """While there is one."""
         self._topics: dict[str, Topic] = {}
         self._channels: dict[bytes, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -99,15 +119,14 @@ class Fanout:
             self._topics[id] = topic
             bell = keys_of(id).bell
             self._channels[bell.encode()] = id
-            if self._pubsub is not None:
-                await self._pubsub.subscribe(bell)
+            self._say("SUBSCRIBE", bell)
         if not topic.subscribed.done():
             await asyncio.wait([topic.subscribed], timeout=CONFIRM_SECONDS)
         if not topic.subscribed.done():
             log.warning("doorbell_unconfirmed", interview=id)  # the heartbeat's head makes up for lost rings
         return topic
 
-    async def leave(self, id: str, listener: Listener) -> None:
+    def leave(self, id: str, listener: Listener) -> None:
         """Stop listening; the last one out unsubscribes."""
         topic = self._topics.get(id)
         if topic is None:
@@ -117,8 +136,12 @@ class Fanout:
             del self._topics[id]
             bell = keys_of(id).bell
             self._channels.pop(bell.encode(), None)
-            if self._pubsub is not None:
-                await self._pubsub.unsubscribe(bell)
+            self._say("UNSUBSCRIBE", bell)
+
+    def _say(self, *words: str) -> None:
+        """Without a subscription there is nothing to say: a new one is to all that is wanted."""
+        if self._subscription is not None and not self._subscription.over:
+            self._subscription.say(words)
 
     async def start(self, topic: Topic, epoch: int, position: int) -> None:
         """A hello has read the interview at `position`: read on from there. Who has more already drops what he has."""
@@ -188,51 +211,45 @@ class Fanout:
         away = False
         while True:
             try:
-                async with Redis.from_pool(_plain_pool(self._redis)) as redis, redis.pubsub() as pubsub:
-                    await self._subscribe(pubsub)
-                    if away:
-                        away = False
-                        log.info("doorbells_back")
+                async with _connected(self._redis) as by:
+                    self._subscription = connection = Connection(by, self._hear)
+                    connection.say(("SUBSCRIBE", ENDED_CHANNEL, *self._channels))
                     while True:
-                        message = await pubsub.get_message(timeout=POLL_SECONDS)
-                        if message is not None:
-                            self._hear(message)
-            except (RedisError, OSError, RuntimeError) as error:  # RuntimeError: two read, for a `join` connected too
+                        await connection.ask(("PING",))
+                        if away:
+                            away = False
+                            log.info("doorbells_back")
+                        await asyncio.wait([connection.ended], timeout=PING_SECONDS)
+            except (RedisError, OSError) as error:
                 if not away:
                     log.warning("doorbells_away", error=type(error).__name__)
                 away = True
             finally:
-                self._pubsub = None
+                self._subscription = None
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _subscribe(self, pubsub: PubSub) -> None:
-        """To all that is wanted. Whoever joins from now on subscribes by himself."""
-        subscribed: set[bytes] = set()
-        while missing := {ENDED_CHANNEL.encode(), *self._channels} - subscribed:
-            await pubsub.subscribe(*missing)
-            subscribed |= missing
-        self._pubsub = pubsub
-
-    def _hear(self, message: dict[str, Any]) -> None:
-        if message["channel"] == ENDED_CHANNEL.encode():
-            if message["type"] == "message":
-                self.login_ended(message["data"].decode())
-            elif message["type"] == "subscribe":
+    def _hear(self, said: list[Any]) -> None:
+        match said:
+            case [b"message", channel, data] if channel == ENDED_CHANNEL.encode():
+                self.login_ended(data.decode())
+            case [b"subscribe", channel, _] if channel == ENDED_CHANNEL.encode():
                 self._spawn(self.logins_unheard())
-            return
-        id = self._channels.get(message["channel"])
-        topic = self._topics.get(id) if id is not None else None
-        if id is None or topic is None:
-            return
-        if message["type"] == "subscribe":
-            if not topic.subscribed.done():
-                topic.subscribed.set_result(None)
-            if topic.position is not None:  # somebody was welcomed before this: rings may have been lost
-                self._spawn(self.ring_again(id))
-        elif message["type"] == "message" and message["data"] == b"tail":
-            self._spawn(self._ring_narrative(topic))
-        elif message["type"] == "message":
-            self._hear_bell(topic, message["data"])
+            case [b"message" | b"subscribe" as kind, channel, data]:
+                topic = self._topics.get(self._channels.get(channel, ""))
+                if topic is None:
+                    return
+                if kind == b"subscribe":
+                    self._subscribed(topic)
+                elif data.startswith(TAIL):
+                    self._hear_piece(topic, data)
+                else:
+                    self._hear_bell(topic, data)
+
+    def _subscribed(self, topic: Topic) -> None:
+        if not topic.subscribed.done():
+            topic.subscribed.set_result(None)
+        if topic.position is not None:  # somebody was welcomed before this: rings may have been lost
+            self._spawn(self.ring_again(topic.id))
 
     def _hear_bell(self, topic: Topic, data: bytes) -> None:
         try:
@@ -243,12 +260,37 @@ class Fanout:
             if not topic.has_heard(bell):
                 self._spawn(self.ring(topic.id, bell))
 
-    async def _ring_narrative(self, topic: Topic) -> None:
-        narrative = await self._live.narrative(topic.id)
-        if narrative is not None:
-            self._tell(topic, News(bell=Bell(topic.epoch, 0, 0, 0), narrative=narrative))
+    def _hear_piece(self, topic: Topic, data: bytes) -> None:
+        """A piece that goes on from what was told is told; where something is missing, the whole is read."""
+        try:
+            _, run, attempt, offset, piece = data.split(b" ", 4)
+            of, start = (int(run), int(attempt)), int(offset)
+        except ValueError:
+            of, start, piece = (0, 0), -1, b""
+        known = topic.narrative or Narrative(0, 0, 0, "")
+        _, _, size, text = known if known[:2] == of else Narrative(*of, 0, "")
+        if start != size or of < known[:2]:
+            self._spawn(self._read_narrative(topic))
+        else:
+            self._narrate(topic, Narrative(*of, size + len(piece), text + piece.decode(errors="ignore")))
+
+    async def _read_narrative(self, topic: Topic) -> None:
+        found = await self._live.narrative(topic.id)
+        if found is None:
+            return
+        run, attempt, text = found
+        narrative = Narrative(run, attempt, len(text.encode()), text)
+        if topic.narrative is None or narrative > topic.narrative:  # pieces may have come meanwhile
+            self._narrate(topic, narrative)
+
+    def _narrate(self, topic: Topic, narrative: Narrative) -> None:
+        topic.narrative = narrative
+        run, attempt, _, text = narrative
+        self._tell(topic, News(bell=Bell(topic.epoch, 0, 0, 0), narrative=(run, attempt, text)))
 
     def _tell(self, topic: Topic, news: News) -> None:
+        if news.events:
+            topic.narrative = None
         for listener in tuple(topic.listeners):
             listener(news)
 
@@ -262,11 +304,17 @@ async def _nothing() -> None:
     return
 
 
-def _plain_pool(redis: Redis) -> ConnectionPool:
-    """Connections that do not try again by themselves: a subscription that broke is made anew, by one task only."""
+@asynccontextmanager
+async def _connected(redis: Redis) -> AsyncIterator[AbstractConnection]:
+    """A connection that does not try again by itself: a subscription that broke is made anew, by one task only."""
     pool = redis.connection_pool
-    never = Retry(NoBackoff(), 0, supported_errors=())
-    return ConnectionPool(connection_class=pool.connection_class, **{**pool.connection_kwargs, "retry": never})
+    options = {**pool.connection_kwargs, "retry": Retry(NoBackoff(), 0, supported_errors=()), "protocol": RESP3}
+    connection: AbstractConnection = pool.connection_class(**options)
+    try:
+        await connection.connect()  # type: ignore[no-untyped-call]
+        yield connection
+    finally:
+        await connection.disconnect(nowait=True)
 
 
 async def _logged(work: Any) -> None:

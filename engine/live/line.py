@@ -38,8 +38,8 @@ class Line:
         self._pool, self._retry = pool, retry or Retry(NoBackoff(), 0)
         self._by: AbstractConnection | None = None
         """What redis-py opened: taken out of the pool once and for all, so that it ends with the pool."""
-        self._open: _Connection | None = None
-        self._opening: asyncio.Task[_Connection] | None = None
+        self._open: Connection | None = None
+        self._opening: asyncio.Task[Connection] | None = None
 
     async def ask(self, *words: Word) -> Any:
         """The answer to one command, as bytes, numbers and lists of them. Raises RedisError.
@@ -58,26 +58,25 @@ class Line:
         except (RedisConnectionError, RedisTimeoutError):
             return await self._retry.call_with_retry(work, _let_be)
 
-    async def _opened(self) -> _Connection:
+    async def _opened(self) -> Connection:
         """Whoever asks at the same time shares the work; who is cancelled meanwhile does not stop it."""
         if self._opening is None:
             self._opening = asyncio.create_task(self._connect())
             self._opening.add_done_callback(self._connected)
         return await asyncio.shield(self._opening)
 
-    def _connected(self, opening: asyncio.Task[_Connection]) -> None:
+    def _connected(self, opening: asyncio.Task[Connection]) -> None:
         self._opening = None
         if not opening.cancelled() and opening.exception() is None:
             self._open = opening.result()
 
-    async def _connect(self) -> _Connection:
+    async def _connect(self) -> Connection:
         if self._by is None:
             self._by = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         else:
             await self._by.disconnect(nowait=True)
             await self._by.connect()  # type: ignore[no-untyped-call]
-        assert self._by._writer is not None
-        return _Connection(self._by._writer.transport)
+        return Connection(self._by)
 
 
 class Script:
@@ -101,12 +100,21 @@ class Script:
 async def _let_be(error: Exception) -> None: ...
 
 
-class _Connection(asyncio.Protocol):
-    """One connection while it lasts: commands in, answers out, in one order."""
+def _nobody_asked(said: list[Any]) -> None: ...
 
-    def __init__(self, transport: asyncio.WriteTransport) -> None:
-        self._transport, self._opener = transport, transport.get_protocol()
+
+class Connection(asyncio.Protocol):
+    """One connection while it lasts: commands in, answers out, in one order. redis-py has opened it, and reads it no
+    more.
+    """
+
+    def __init__(self, by: AbstractConnection, hear: Callable[[list[Any]], None] = _nobody_asked) -> None:
+        """`hear` is handed what Redis says unasked."""
+        assert by._writer is not None
+        self._transport, self._hear = by._writer.transport, hear
+        self._opener = self._transport.get_protocol()
         self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
         self._answers = hiredis.Reader(
             protocolError=InvalidResponse, replyError=BaseParser.parse_error, notEnoughData=_NOT_YET
         )
@@ -115,7 +123,7 @@ class _Connection(asyncio.Protocol):
         self._asked: deque[tuple[asyncio.Future[Any], float]] = deque()
         """Who waits for an answer, in order, and until when."""
         self._timer: asyncio.TimerHandle | None = None
-        transport.set_protocol(self)
+        self._transport.set_protocol(self)
 
     @property
     def over(self) -> bool:
@@ -124,17 +132,21 @@ class _Connection(asyncio.Protocol):
 
     def ask(self, words: tuple[Word, ...]) -> asyncio.Future[Any]:
         """Raises ConnectionError when it is over: nothing was sent."""
+        self.say(words)
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._asked.append((future, self._loop.time() + ANSWER_SECONDS))
+        if self._timer is None:
+            self._timer = self._loop.call_later(ANSWER_SECONDS, self._look_at_the_clock)
+        return future
+
+    def say(self, words: tuple[Word, ...]) -> None:
+        """A command that has no answer of its own, such as SUBSCRIBE. Raises ConnectionError as `ask` does."""
         if self.over:
             raise RedisConnectionError(LOST)
         command = hiredis.pack_command(words)  # type: ignore[arg-type]  # any number of words
         if not self._said:
             self._loop.call_soon(self._write)
         self._said.append(command)
-        future: asyncio.Future[Any] = self._loop.create_future()
-        self._asked.append((future, self._loop.time() + ANSWER_SECONDS))
-        if self._timer is None:
-            self._timer = self._loop.call_later(ANSWER_SECONDS, self._look_at_the_clock)
-        return future
 
     def _write(self) -> None:
         said, self._said = self._said, []
@@ -151,7 +163,8 @@ class _Connection(asyncio.Protocol):
 
     def _hand_out(self, answer: Any) -> None:
         if isinstance(answer, hiredis.PushNotification):
-            return  # nobody asked
+            self._hear(answer)
+            return
         if not self._asked:
             raise InvalidResponse("an answer that nobody asked for")
         future, _ = self._asked.popleft()
@@ -184,4 +197,5 @@ class _Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._end(RedisConnectionError, LOST)
+        self.ended.set_result(None)
         self._opener.connection_lost(exc)  # who opened it may be waiting for its end

@@ -1,7 +1,8 @@
 -- The narrative of a run grows: kept capped until the result holds it whole. Not an event, so not numbered.
+-- The doorbell says the piece itself, for whoever has all before it.
 -- Nothing grows for an interview that is not live: a worker may still write for one that was deleted.
 -- KEYS: tail state
--- ARGV: run, attempt, offset, text, chars_max, ttl_ms, bell
+-- ARGV: run, attempt, offset, text, bytes_max, ttl_ms, bell
 if redis.call('EXISTS', KEYS[2]) == 0 then return 0 end
 local held = redis.call('HMGET', KEYS[1], 'run', 'attempt', 'text')
 local run, attempt, text = tonumber(ARGV[1]), tonumber(ARGV[2]), held[3] or ''
@@ -11,8 +12,8 @@ if held[1] then
   if r < run or a < attempt then text = '' end
 end
 if #text ~= tonumber(ARGV[3]) then return 0 end
-text = string.sub(text .. ARGV[4], 1, tonumber(ARGV[5]))
-redis.call('HSET', KEYS[1], 'run', run, 'attempt', attempt, 'text', text)
+local piece = string.sub(ARGV[4], 1, tonumber(ARGV[5]) - #text)
+redis.call('HSET', KEYS[1], 'run', run, 'attempt', attempt, 'text', text .. piece)
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
-redis.call('PUBLISH', ARGV[7], 'tail')
+redis.call('PUBLISH', ARGV[7], table.concat({'tail', run, attempt, #text, piece}, ' '))
 return 1

@@ -124,7 +124,7 @@ class Socket:
         except (NotThere, Parked, Lost) as error:
             return Closing(_close_code(error))
         finally:
-            await self._sockets.fanout.leave(interview, self._hear)
+            self._sockets.fanout.leave(interview, self._hear)
 
     async def _steady(self) -> Closing:
         """Read, apply, write and beat, until the first of them ends."""

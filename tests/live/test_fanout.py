@@ -6,8 +6,10 @@ import asyncio
 
 import pytest
 
+from engine.live import line as of_line
 from engine.live.fanout import Bell, Fanout
 from engine.live.keys import keys_of
+from engine.live.store import NARRATIVE_BYTES_MAX
 from engine.record import events as record
 from engine.record.events import Batch, Recorded
 from engine.wiring import Backbone
@@ -157,7 +159,7 @@ async def test_leaving_and_coming_while_others_do_leaves_nobody_deaf(nodes: Node
         for _ in range(times):
             passing = Listener()
             await passing.join(second, tab.interview)
-            await second.fanout.leave(tab.interview, passing)
+            second.fanout.leave(tab.interview, passing)
         staying = Listener()
         await staying.join(second, tab.interview)
         return staying
@@ -173,8 +175,8 @@ async def test_who_left_hears_nothing_more(nodes: Nodes) -> None:
     gone, staying = Listener(), Listener()
     for watcher in (gone, staying):
         await watcher.join(nodes.first, tab.interview)
-    await nodes.first.fanout.leave(tab.interview, gone)
-    await nodes.first.fanout.leave(tab.interview, gone)
+    nodes.first.fanout.leave(tab.interview, gone)
+    nodes.first.fanout.leave(tab.interview, gone)
     await tab.does(ask())
     assert (gone.position, staying.position) == (0, 1)
 
@@ -207,18 +209,122 @@ async def test_events_that_are_gone_mean_a_new_beginning_not_a_gap(nodes: Nodes)
 async def test_nobody_hears_of_an_interview_without_listeners(nodes: Nodes) -> None:
     fanout: Fanout = nodes.first.fanout
     await fanout.ring("7e57ab1e-0000-4000-8000-00000000dead", Bell(1, 1, 1, 1))
-    await fanout.leave("7e57ab1e-0000-4000-8000-00000000dead", Listener())
+    fanout.leave("7e57ab1e-0000-4000-8000-00000000dead", Listener())
 
 
 async def test_a_subscription_that_is_confirmed_late_brings_what_was_rung_before(nodes: Nodes) -> None:
     first, second = await nodes.two()
     tab = await candidate(first)
     fanout = second.fanout
-    subscription, fanout._pubsub = fanout._pubsub, None  # as while the connection to Redis is made anew
+    subscription, fanout._subscription = fanout._subscription, None  # as while the connection to Redis is made anew
     assert subscription is not None
     watcher = Listener()
     await watcher.join(second, tab.interview)  # welcomed unconfirmed, after a while
     await tab.does(ask())
-    await subscription.subscribe(keys_of(tab.interview).bell)
-    fanout._pubsub = subscription
+    subscription.say(("SUBSCRIBE", keys_of(tab.interview).bell))
+    fanout._subscription = subscription
+    await until(lambda: heard(watcher) == [1])
+
+
+# --- the narrative -----------------------------------------------------------------------------------------
+
+
+class Reader(Listener):
+    """Who is told a narrative, and how often it was read from Redis for that."""
+
+    def __init__(self, node: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.reads, read = 0, node.live.narrative
+
+        async def counted(id: str) -> tuple[int, int, str] | None:
+            self.reads += 1
+            return await read(id)
+
+        monkeypatch.setattr(node.live, "narrative", counted)
+
+    @property
+    def texts(self) -> list[tuple[int, int, str]]:
+        return [news.narrative for news in self.news if news.narrative is not None]
+
+    async def hears(self, run: int, attempt: int, text: str) -> None:
+        await until(lambda: self.texts and self.texts[-1] == (run, attempt, text))
+
+
+@pytest.fixture
+async def told(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> tuple[Candidate, Reader]:
+    """A candidate, who is on the first node, and a reader on the second."""
+    first, second = await nodes.two()
+    tab, reader = await candidate(first), Reader(second, monkeypatch)
+    await reader.join(second, tab.interview)
+    return tab, reader
+
+
+async def narrates(tab: Candidate, *pieces: str, attempt: int = 1, after: str = "") -> None:
+    for piece in pieces:
+        assert await tab.node.live.narrate(tab.interview, 1, attempt, len(after.encode()), piece)
+        after += piece
+
+
+async def test_pieces_of_a_narrative_are_told_from_the_doorbell_alone(told: tuple[Candidate, Reader]) -> None:
+    tab, reader = told
+    await narrates(tab, "Grüß ", "Gott ", "und 7 😀", " Tage\n", "")
+    await reader.hears(1, 1, "Grüß Gott und 7 😀 Tage\n")
+    assert reader.reads == 0
+
+
+async def test_a_piece_whose_doorbell_was_lost_is_told_with_the_next(told: tuple[Candidate, Reader]) -> None:
+    tab, reader = told
+    await narrates(tab, "one ")
+    await reader.hears(1, 1, "one ")
+    keys = keys_of(tab.interview)
+    await tab.node.redis.hset(keys.tail, "text", "one two ")
+    await narrates(tab, "three", after="one two ")
+    await reader.hears(1, 1, "one two three")
+
+
+async def test_a_later_attempt_begins_anew_and_the_one_before_is_heard_no_more(told: tuple[Candidate, Reader]) -> None:
+    tab, reader = told
+    await narrates(tab, "one ", "two ")
+    await narrates(tab, "anew ", attempt=2)
+    await reader.hears(1, 2, "anew ")
+    for late in ("tail 1 1 8 three", "tail 1 2 0 anew ", "tail", "tail x", "tail 1 2 -1 x", "tail 1 2 5"):
+        await tab.node.redis.publish(keys_of(tab.interview).bell, late)
+    await narrates(tab, "and on", attempt=2, after="anew ")
+    await reader.hears(1, 2, "anew and on")
+    assert sorted(reader.texts) == reader.texts
+
+
+async def test_an_event_lets_go_of_the_text(told: tuple[Candidate, Reader]) -> None:
+    tab, reader = told
+    await narrates(tab, "one ")
+    await reader.hears(1, 1, "one ")
+    await tab.does(ask())
+    await until(lambda: reader.position == 1)
+    reads = reader.reads
+    await narrates(tab, "two", after="one ")
+    await reader.hears(1, 1, "one two")
+    assert reader.reads == reads + 1
+
+
+async def test_a_narrative_is_told_to_its_last_character_that_is_kept(told: tuple[Candidate, Reader]) -> None:
+    tab, reader = told
+    begins = "x" * (NARRATIVE_BYTES_MAX - 3)
+    await narrates(tab, begins)
+    await reader.hears(1, 1, begins)
+    await narrates(tab, "üüü", after=begins)
+    await reader.hears(1, 1, begins + "ü")
+    assert not await tab.node.live.narrate(tab.interview, 1, 1, NARRATIVE_BYTES_MAX + 3, "more")
+    assert await tab.node.live.narrative(tab.interview) == reader.texts[-1]
+
+
+async def test_a_subscription_that_is_silently_dead_is_made_anew(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = await nodes.two()
+    tab, watcher = await candidate(first), Listener()
+    await watcher.join(second, tab.interview)
+    monkeypatch.setattr(of_line, "ANSWER_SECONDS", 0.1)
+    dead = second.fanout._subscription
+    assert dead is not None
+    dead._transport.pause_reading()  # type: ignore[attr-defined]  # as if nothing came any more
+    await until(lambda: second.fanout._subscription not in (dead, None))
+    await tab.does(ask())
     await until(lambda: heard(watcher) == [1])

@@ -63,7 +63,7 @@ class ConductorStage:
         await deadlines.poll(self._seat.node.conductor)
 
     async def is_cut(self) -> None:
-        await self._seat.node.fanout.leave(self._interview, self._hear)
+        self._seat.node.fanout.leave(self._interview, self._hear)
         first, second = self._nodes.all
         self._seat.node = second if self._seat.node is first else first
         mode = await self._come_in()

@@ -175,7 +175,7 @@ async def test_the_heartbeat_brings_an_event_whose_doorbell_was_lost(beating: No
     person, interview = await sitting(beating)
     writer = await Person(node, person.http, person.access).join(interview)
     socket = await person.join(interview, write=False)
-    await beating.parts.conductor.fanout._pubsub.unsubscribe(keys_of(interview).bell)  # type: ignore[union-attr]
+    beating.parts.conductor.fanout._say("UNSUBSCRIBE", keys_of(interview).bell)
     ack = await writer.command("draft.save", save(0, "heard of by the heartbeat"))
     assert (await socket.receive("draft.saved"))["s"] == ack["s"]
 
