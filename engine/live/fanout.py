@@ -78,6 +78,8 @@ class Topic:
         self.narrative: Narrative | None = None
         """What sockets were told last, while it grows; an event lets go of it."""
         self.subscribed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.doubted = False
+        """Between that and the first hello doorbells may have been lost."""
         self.lock = asyncio.Lock()
         """Held while it is read."""
 
@@ -111,20 +113,23 @@ class Fanout:
         self._channels: dict[bytes, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def join(self, id: str, listener: Listener) -> Topic:
-        """Listen to an interview. When this returns, no later doorbell is missed."""
-        topic = self._topics.get(id) or Topic(id)
-        topic.listeners.add(listener)  # before anything is awaited: who leaves meanwhile is not the last one
-        if id not in self._topics:
-            self._topics[id] = topic
+    def join(self, id: str, listener: Listener) -> Topic:
+        """Listen to an interview. Once `confirmed`, no later doorbell is missed."""
+        topic = self._topics.get(id)
+        if topic is None:
+            topic = self._topics[id] = Topic(id)
             bell = keys_of(id).bell
             self._channels[bell.encode()] = id
             self._say("SUBSCRIBE", bell)
+        topic.listeners.add(listener)
+        return topic
+
+    async def confirmed(self, topic: Topic) -> None:
+        """Wait until doorbells are heard, but not for ever."""
         if not topic.subscribed.done():
             await asyncio.wait([topic.subscribed], timeout=CONFIRM_SECONDS)
         if not topic.subscribed.done():
-            log.warning("doorbell_unconfirmed", interview=id)  # the heartbeat's head makes up for lost rings
-        return topic
+            log.warning("doorbell_unconfirmed", interview=topic.id)  # the heartbeat's head makes up for lost rings
 
     def leave(self, id: str, listener: Listener) -> None:
         """Stop listening; the last one out unsubscribes."""
@@ -152,7 +157,9 @@ class Fanout:
                 topic.position = min(topic.position, position)
         if topic.newest is not None:
             await self._read_to(topic, topic.newest)
-        await self.ring_again(topic.id)  # the confirmation may have been that of a subscription before this one
+        if topic.doubted:
+            topic.doubted = False
+            await self.ring_again(topic.id)
 
     def recorded(self, id: str, epoch: int, entries: Sequence[Entry]) -> None:
         """The record holds these, which this process committed: they need not be read back.
@@ -246,10 +253,13 @@ class Fanout:
                     self._hear_bell(topic, data)
 
     def _subscribed(self, topic: Topic) -> None:
+        """Confirmed. Before that, rings may have been lost."""
+        if topic.position is not None:  # somebody was welcomed already
+            self._spawn(self.ring_again(topic.id))
+        elif topic.subscribed.done():  # by another confirmation: that of a subscription before this one
+            topic.doubted = True
         if not topic.subscribed.done():
             topic.subscribed.set_result(None)
-        if topic.position is not None:  # somebody was welcomed before this: rings may have been lost
-            self._spawn(self.ring_again(topic.id))
 
     def _hear_bell(self, topic: Topic, data: bytes) -> None:
         try:

@@ -37,8 +37,7 @@ from protocol.words import (
     Fence,
 )
 
-HELLO_SECONDS = 5.0
-SEND_SECONDS = 10.0
+HELLO_SECONDS, SEND_SECONDS = 5.0, 10.0
 ERRORS_MAX = 10
 """Bad frames in a row, after which nobody is at the other end whom errors help."""
 BUDGET = 60
@@ -111,20 +110,22 @@ class Socket:
         self._put(codec.encode(frame, self._encoding))
 
     async def _serve(self) -> Closing:
-        interview = self._ticket.interview
+        fanout, interview = self._sockets.fanout, self._ticket.interview
         try:
             hello = await self._hello()
+            topic = fanout.join(interview, self._hear)
             await self._sockets.end_if_over(self)
             if self._ends.done():  # before it could be seen to
                 return self._ends.result()
-            await self._welcome(hello, await self._sockets.fanout.join(interview, self._hear))
+            await fanout.confirmed(topic)
+            await self._welcome(hello, topic)
             return await self._steady()
         except Closing as closing:
             return closing
         except (NotThere, Parked, Lost) as error:
             return Closing(_close_code(error))
         finally:
-            self._sockets.fanout.leave(interview, self._hear)
+            fanout.leave(interview, self._hear)
 
     async def _steady(self) -> Closing:
         """Read, apply, write and beat, until the first of them ends."""
@@ -172,8 +173,7 @@ class Socket:
         return frame
 
     async def _welcome(self, hello: m.Hello, topic: Topic) -> None:
-        wants = hello.d.write and self._ticket.role == "writer"
-        body = msgspec.structs.replace(hello.d, write=wants)
+        body = msgspec.structs.replace(hello.d, write=hello.d.write and self._ticket.role == "writer")
         greeting = await self._conductor.hello(self._ticket.interview, body)
         loaded = greeting.arrival.loaded
         self._epoch, self._position = loaded.epoch, loaded.interview.seq
@@ -189,12 +189,11 @@ class Socket:
 
     def _replay(self, greeting: Greeting) -> None:
         missed, recorded = greeting.arrival.missed, greeting.arrival.loaded.recorded
-        first, live = self._position - len(missed) + 1, greeting.durable == "live"
-        events = [codec.event_bytes(data, live=live and s > recorded) for s, data in enumerate(missed, first)]
-        if events:
-            self._put(codec.replay_bytes(events, self._encoding))
-        if live and self._position > recorded:
-            self._told_live = self._position
+        if greeting.durable == "live" and self._position > recorded:
+            first, self._told_live = self._position - len(missed) + 1, self._position
+            missed = tuple(codec.event_bytes(data, live=s > recorded) for s, data in enumerate(missed, first))
+        if missed:
+            self._put(codec.replay_bytes(missed, self._encoding))
 
     # --- from the client ---
 
@@ -234,8 +233,8 @@ class Socket:
         self._errors = 0
         if paid:
             return frame
-        retry_ms = round(1000 * BUDGET_SECONDS / BUDGET)
-        self.tell(Refuse.RATE_LIMITED.frame(id=getattr(frame, "id", None), retry_ms=retry_ms))
+        id = getattr(frame, "id", None)
+        self.tell(Refuse.RATE_LIMITED.frame(id=id, retry_ms=round(1000 * BUDGET_SECONDS / BUDGET)))
         return None
 
     def _complain(self, bad: codec.BadFrame) -> None:

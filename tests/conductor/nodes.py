@@ -180,7 +180,8 @@ class Listener:
 
     async def join(self, node: Backbone, interview: str, resume: Cursor | None = None) -> Greeting:
         """As a socket does it: listen, then hello, then on from where hello stood."""
-        topic = await node.fanout.join(interview, self)
+        topic = node.fanout.join(interview, self)
+        await node.fanout.confirmed(topic)
         body = m.HelloBody(proto=1, tab="watch", write=False, resume=resume)
         greeting = await node.conductor.hello(interview, body)
         loaded = greeting.arrival.loaded

@@ -8,7 +8,8 @@ from tests.conductor.nodes import Listener, Nodes, ask, candidate
 async def test_what_happens_during_a_hello_is_heard_though_another_came_in_after_it(nodes: Nodes) -> None:
     tab = await candidate(nodes.first)
     slow, quick = Listener(), Listener()
-    topic = await nodes.first.fanout.join(tab.interview, slow)
+    topic = nodes.first.fanout.join(tab.interview, slow)
+    await nodes.first.fanout.confirmed(topic)
     stood = (await tab.hello()).arrival.loaded
     await tab.does(ask())
     await quick.join(nodes.first, tab.interview)

@@ -185,7 +185,8 @@ async def test_a_doorbell_that_rings_before_hello_is_not_forgotten(nodes: Nodes)
     """It rang between joining and hello, which then read an older state: as a slow hello does."""
     tab = await candidate(nodes.first)
     watcher, fanout = Listener(), nodes.first.fanout
-    topic = await fanout.join(tab.interview, watcher)
+    topic = fanout.join(tab.interview, watcher)
+    await fanout.confirmed(topic)
     epoch = (await tab.loaded()).epoch
     await silently(tab, "a")
     await fanout.ring(tab.interview, Bell(epoch, 1, 1, 1))
@@ -328,3 +329,25 @@ async def test_a_subscription_that_is_silently_dead_is_made_anew(nodes: Nodes, m
     await until(lambda: second.fanout._subscription not in (dead, None))
     await tab.does(ask())
     await until(lambda: heard(watcher) == [1])
+
+
+async def test_a_subscription_that_breaks_before_hello_is_read_loses_no_event(nodes: Nodes) -> None:
+    """It was confirmed, broke, and was confirmed again; what rang in between is in no hello."""
+    first, second = await nodes.two()
+    tab, watcher, fanout = await candidate(first), Listener(), second.fanout
+    topic = fanout.join(tab.interview, watcher)
+    await fanout.confirmed(topic)
+    epoch, bell = (await tab.loaded()).epoch, keys_of(tab.interview).bell
+    fanout._say("UNSUBSCRIBE", bell)
+    await until(lambda: nobody_hears(tab))
+    await tab.does(ask())
+    fanout._say("SUBSCRIBE", bell)
+    await until(lambda: topic.doubted)
+    watcher.starts(0)
+    await fanout.start(topic, epoch, 0)
+    assert heard(watcher) == [1]
+
+
+async def nobody_hears(tab: Candidate) -> bool:
+    bell = keys_of(tab.interview).bell
+    return (await tab.node.redis.pubsub_numsub(bell))[0][1] == 0

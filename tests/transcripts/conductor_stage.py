@@ -74,7 +74,8 @@ class ConductorStage:
 
     async def _come_in(self) -> str:
         seat = self._seat
-        topic = await seat.node.fanout.join(self._interview, self._hear)
+        topic = seat.node.fanout.join(self._interview, self._hear)
+        await seat.node.fanout.confirmed(topic)
 
         arrival = (await seat.hello(fence=seat.fence, resume=self._cursor)).arrival
         loaded = arrival.loaded
