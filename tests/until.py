@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
+import types
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
 
@@ -43,3 +44,18 @@ def until_now(condition: Callable[[], T | None], seconds: float = WAIT_SECONDS) 
 async def time_passes(seconds: float) -> None:
     """For people who think and faults that come at some instant: never to wait for a condition."""
     await asyncio.sleep(seconds)
+
+
+def where_tasks_wait() -> str:
+    """Each task of this loop, and the lines that it waits at, innermost last: for what does not end."""
+    return "\n".join(f"{task.get_name()}: {' > '.join(_lines(task.get_coro()))}" for task in asyncio.all_tasks())
+
+
+def _lines(awaited: Any) -> list[str]:
+    found = []
+    while isinstance(awaited, types.CoroutineType):
+        frame = awaited.cr_frame
+        if frame is not None:
+            found.append(f"{frame.f_code.co_qualname} {frame.f_code.co_filename}:{frame.f_lineno}")
+        awaited = awaited.cr_await
+    return found

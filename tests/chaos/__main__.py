@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import logging
 import random
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from engine import telemetry
 from tests.chaos.mutants import MUTANTS
@@ -20,6 +23,7 @@ from tests.chaos.points import Points, batches, cases
 from tests.chaos.trial import PATIENCE_SECONDS, Report, Trial, durable_stack
 from tests.chaos.ways import Ways
 from tests.fake_model.server import FakeModel
+from tests.until import where_tasks_wait
 
 PEOPLE = 8
 KILLS = 30
@@ -27,6 +31,8 @@ MUTANT_KILLS, MUTANT_FLUSHES, MUTANT_PAUSES, MUTANT_PEOPLE = 9, 6, 6, 6
 """Of a trial for a mutant: under a minute each."""
 MUTANT_PROGRAM, SKEWED_PROGRAM = "tests.chaos.mutant_node", "tests.chaos.skew"
 MUTANT_TRIALS = 3
+START_SECONDS_MAX, KILL_SECONDS_MAX = 60, 6
+"""Far more than a trial takes, for its start and end and for each kill. One that takes longer hangs, and says where."""
 POINT_PEOPLE, POINT_SECONDS_MAX = 2, 120
 MUTANT_PATIENCE_SECONDS = 20.0
 """For a trial that is expected to leave somebody waiting."""
@@ -63,7 +69,7 @@ def _trials(arguments: argparse.Namespace) -> int:
     seed = arguments.seed
     reports: list[Report] = []
     while not reports or time.monotonic() < ends:
-        report = asyncio.run(_trial(seed, arguments))
+        report = _ended(_trial(seed, arguments), arguments)
         reports.append(report)
         _say(*report.lines())
         if report.violations:
@@ -77,7 +83,7 @@ def _trials(arguments: argparse.Namespace) -> int:
 def _caught(name: str, arguments: argparse.Namespace) -> bool:
     """Whether one of some trials finds the mutant out. What it says is told."""
     for seed in range(arguments.seed, arguments.seed + arguments.trials):
-        report = asyncio.run(_trial(seed, arguments, name))
+        report = _ended(_trial(seed, arguments, name), arguments)
         if report.violations:
             found = ", ".join(f"{n} {clause}" for clause, n in report.by_clause().items())
             _say(
@@ -108,6 +114,25 @@ async def _failpoints(seed: int, only: str) -> int:
                     _say(f"  {violation.clause}: {violation.what}")
     _say("", *Report.sum(reports).lines())
     return 1 if any(report.violations for report in reports) else 0
+
+
+def _ended(trial: Coroutine[Any, Any, Report], arguments: argparse.Namespace) -> Report:
+    """The trial's report. One that hangs says where, and is given up."""
+    seconds = START_SECONDS_MAX + KILL_SECONDS_MAX * arguments.kills
+
+    async def watched() -> Report:
+        task = asyncio.create_task(trial)
+        done, _ = await asyncio.wait([task], timeout=seconds)
+        if not done:
+            _say(f"the trial has not ended after {seconds} s:", where_tasks_wait())
+            task.cancel()
+        return await task
+
+    faulthandler.dump_traceback_later(2 * seconds, exit=True)  # when not even that was said
+    try:
+        return asyncio.run(watched())
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 async def _trial(seed: int, arguments: argparse.Namespace, mutant: str = "") -> Report:
