@@ -6,13 +6,14 @@ import asyncio
 import inspect
 import time
 import types
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.01
+CANCEL_SECONDS = 1.0
 
 
 @overload
@@ -44,6 +45,15 @@ def until_now(condition: Callable[[], T | None], seconds: float = WAIT_SECONDS) 
 async def time_passes(seconds: float) -> None:
     """For people who think and faults that come at some instant: never to wait for a condition."""
     await asyncio.sleep(seconds)
+
+
+async def cancelled(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    """Cancel them until they have ended: redis-py may swallow it once."""
+    rest = set(tasks)
+    while rest:
+        for task in rest:
+            task.cancel()
+        _, rest = await asyncio.wait(rest, timeout=CANCEL_SECONDS)
 
 
 def where_tasks_wait() -> str:

@@ -27,7 +27,7 @@ from tests.chaos.proxy import FAULTS, FAULTS_OF_ANY
 from tests.chaos.skew import VARIABLE, WRONG_MS
 from tests.chaos.ways import Ways
 from tests.stack import Node, Process, Stack, every_redis
-from tests.until import time_passes, until
+from tests.until import cancelled, time_passes, until
 
 REST_SECONDS = (0.2, 1.2)
 """Between two faults of the same service."""
@@ -101,10 +101,7 @@ class Nemesis:
 
     async def calm(self) -> None:
         """End what goes on when the rest is over."""
-        for lasting in self._lasting:
-            lasting.cancel()
-        if self._lasting:
-            await asyncio.wait(self._lasting)
+        await cancelled(self._lasting)
         for lasting in self._lasting:
             if not lasting.cancelled():
                 lasting.result()

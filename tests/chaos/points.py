@@ -18,7 +18,7 @@ from tests.chaos.nemesis import Nemesis
 from tests.chaos.trial import LEASE_SECONDS
 from tests.loopback import http_client
 from tests.stack import CODE, Node, Process, Stack
-from tests.until import time_passes, until
+from tests.until import cancelled, time_passes, until
 
 PASSED_SECONDS = 40.0
 """People play until it is passed; on a busy machine a process takes seconds to start."""
@@ -159,8 +159,7 @@ class Points:
         except TimeoutError:
             raise AssertionError(f"{case} was never passed\n{nemesis.stack.logs()}") from None
         finally:
-            provoking.cancel()
-            await asyncio.wait({provoking})
+            await cancelled([provoking])
 
     def _listen_to(self, process: Process) -> None:
         self._since[process.name] = process.log.stat().st_size

@@ -42,7 +42,7 @@ from tests.chaos.ways import Ways
 from tests.fake_model.server import FakeModel, Step
 from tests.loopback import http_client
 from tests.stack import PROGRAM, SECRET, Stack
-from tests.until import time_passes, until
+from tests.until import cancelled, time_passes, until
 from tests.valkey_cluster import servers_in
 
 PATIENT = ("url-shortener", 2, 3)
@@ -68,7 +68,6 @@ SETTLE_SECONDS_IF_STUCK = 3.0
 REST_SECONDS = 5.0
 LEASE_SECONDS = 2
 SIGNED = re.compile(r"\bp\d+w\b")
-CANCEL_SECONDS = 1.0
 AGAIN_SECONDS = 0.05
 
 
@@ -209,9 +208,7 @@ class Trial:
         except TimeoutError:
             raise AssertionError(f"the faults did not end: {nemesis.done}\n{self.stack.logs()}") from None
         finally:
-            watch.cancel()
-            operating.cancel()
-            breaking.cancel()
+            await cancelled((watch, operating, breaking))
             await nemesis.calm()
             await self._engine.dispose()
             await self._redis.aclose()
@@ -291,7 +288,7 @@ class Trial:
             done, _ = await asyncio.wait({playing, *staying}, return_when=asyncio.FIRST_COMPLETED)
             await _all_told(clients)
         finally:
-            await _end({playing, *staying})
+            await cancelled({playing, *staying})
         for client in clients:
             self._playing.discard(client)
             self.report.resumes += client.resumes
@@ -327,14 +324,6 @@ class Trial:
                     self._started.setdefault(id := str(answer.json()["id"]), time.time())
                     return id
                 await time_passes(AGAIN_SECONDS)
-
-
-async def _end(tasks: set[asyncio.Task[None]]) -> None:
-    """Cancel them until they have ended: some library may swallow it once."""
-    while tasks:
-        for task in tasks:
-            task.cancel()
-        _, tasks = await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
 
 
 async def _all_told(clients: list[Client]) -> None:
